@@ -1,0 +1,5 @@
+"""TTS engines: the protocol and the built-in plugins."""
+
+from evalkit.engines.base import Engine, EngineSpec, Layout, Option, Request, Speech, StreamingEngine, Voice
+
+__all__ = ["Engine", "EngineSpec", "Layout", "Option", "Request", "Speech", "StreamingEngine", "Voice"]

@@ -1,0 +1,15 @@
+"""Errors that a user can mend: one sentence saying what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class EvalkitError(Exception):
+    """Bad usage or bad input. The message is the whole of what the user sees; the exit status is 2."""
+
+    exit_status = 2
+
+
+class CoverageError(EvalkitError):
+    """The work finished, but not every utterance could be scored. The exit status is 3."""
+
+    exit_status = 3
