@@ -1,0 +1,88 @@
+"""Write a checkpoint so that the file is either the old one or the whole new one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from evalkit.checkpoints.layouts import section_of
+from evalkit.checkpoints.reading import FORMATS
+from evalkit.errors import EvalkitError
+
+
+def write_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], *, sections: Sequence[str] = (), dtype: torch.dtype | None = None
+) -> None:
+    """Write tensors (full key -> tensor) atomically, in the format that the suffix names.
+
+    sections: the top-level dicts of a nested `.pth`; every key must then start with one of them. Empty: a flat state
+    dict. safetensors are always flat. dtype: what floating tensors are stored as; None keeps each one's own.
+    Raises EvalkitError if the folder is missing, unwritable or full, or if the keys do not fit the sections.
+    """
+    if path.suffix not in FORMATS:
+        raise EvalkitError(f"Cannot write {path}: a checkpoint ends in {', '.join(FORMATS)}.")
+    if not tensors:
+        raise EvalkitError(f"Cannot write {path}: there are no tensors to write.")
+    flat = {key: _own(tensor, dtype) for key, tensor in tensors.items()}
+    nested = _nest(flat, sections, path) if sections and FORMATS[path.suffix] == "pth" else flat
+    # In the target's folder, because a rename is atomic only within one file system.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        if FORMATS[path.suffix] == "pth":
+            with temporary.open("xb") as file:  # given a path, torch would store its random name inside the file
+                torch.save(nested, file)
+        else:
+            save_file(_untied(flat), temporary)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)  # makes the rename itself durable
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise EvalkitError(f"Cannot write {path}: {reason}; check that the folder exists and has space.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _own(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """The tensor with storage of its own: of a slice, torch.save would store everything that it is a slice of."""
+    tensor = tensor.detach().cpu()
+    if dtype is not None and tensor.is_floating_point():
+        tensor = tensor.to(dtype)
+    whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor.contiguous() if whole else tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _nest(tensors: Mapping[str, Tensor], sections: Sequence[str], path: Path) -> dict[str, dict[str, Tensor]]:
+    nested: dict[str, dict[str, Tensor]] = {section: {} for section in sections}
+    for key, tensor in tensors.items():
+        section = section_of(key)
+        if section not in nested or section == key:
+            raise EvalkitError(f"Cannot write {path}: '{key}' belongs to none of the sections {', '.join(sections)}.")
+        nested[section][key.removeprefix(f"{section}.")] = tensor
+    return nested
+
+
+def _untied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, each with memory of its own, as safetensors require."""
+    seen: set[int] = set()
+    result = {}
+    for key, tensor in tensors.items():
+        result[key] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    return result
+
+
+def _sync(path: Path) -> None:
+    """Have a file or a folder written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,68 @@
+"""`evalkit list`: what is installed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from evalkit.cli import options as o
+from evalkit.errors import EvalkitError
+from evalkit.registry import ENGINES, MERGERS, METRICS, SUITES, unknown
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="suites, engines, metrics or mergers.")],
+    as_json: o.JsonOption = False,
+) -> None:
+    """List the installed suites, engines, metrics or merge methods, plugins included."""
+    from evalkit.cli.show import print_rows
+
+    makers = {"suites": _suites, "engines": _engines, "metrics": _metrics, "mergers": _mergers}
+    if what not in makers:
+        raise EvalkitError(unknown("list", what, makers))
+    print_rows(what, makers[what](), as_json)
+
+
+def _suites() -> list[dict[str, Any]]:
+    from evalkit.suites import load_suite
+
+    suites = [load_suite(name) for name in SUITES.names()]
+    return [
+        {"suite": s.name, "version": s.version, "items": len(s.items), "description": s.description, "sha256": s.sha256[:12]}
+        for s in suites
+    ]
+
+
+def _engines() -> list[dict[str, Any]]:
+    specs = [ENGINES.load(name).spec for name in ENGINES.names()]
+    return [
+        {
+            "engine": s.name, "version": s.version, "sample_rate": s.sample_rate, "front_end": s.front_end,
+            "layouts": [layout.name for layout in s.layouts],
+            "options": [f"{name}={option.default}" for name, option in s.options.items()],
+            "batch_exact": s.batch_exact, "needs_voice": s.needs_voice,
+        }
+        for s in specs
+    ]
+
+
+def _metrics() -> list[dict[str, Any]]:
+    rows = []
+    for name in METRICS.names():
+        metric = METRICS.load(name)
+        rows.append(
+            {
+                "metric": name, "version": metric.spec.version, "judge": metric.spec.judge,
+                "columns": [column.name for column in metric.spec.columns],
+                "needs": sorted(metric.spec.needs), "usable": metric.unavailable() or "yes", "source": metric.spec.source,
+            }
+        )
+    return rows
+
+
+def _mergers() -> list[dict[str, Any]]:
+    return [
+        {"method": name, "description": (MERGERS.load(name).__doc__ or "").strip().splitlines()[0]}
+        for name in MERGERS.names()
+    ]

@@ -1,0 +1,82 @@
+"""The `evalkit` command: what to call, and how an error becomes a sentence and an exit status."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from evalkit import __version__
+from evalkit.cli import doctor, listing, run, score
+from evalkit.errors import EvalkitError
+
+INTERNAL_ERROR = 4
+INTERRUPTED = 130
+
+
+
+class _Group(TyperGroup):
+    """Turns what a command raises into one sentence on standard error and the documented exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EvalkitError as error:
+            _say(str(error))
+            raise typer.Exit(error.exit_status) from error
+        except KeyboardInterrupt as error:
+            _say("Interrupted. Everything stored so far is kept; the same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from error
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Says whether a text-to-speech checkpoint got better: synthesises a suite, scores it, shows the evidence.",
+    epilog="Exit status: 0 fine, 1 the gate said no, 2 bad usage or input, 3 coverage fell short, 4 internal error, 130 interrupted.",
+)
+app.command("run")(run.run)
+app.command("score")(score.score)
+app.command("list")(listing.list_)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(prog_name="evalkit")
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        _say(f"Internal error ({type(error).__name__}): please report it with the lines above. A run can be resumed.")
+        sys.exit(INTERNAL_ERROR)
+
+
+def _say(message: str) -> None:
+    print(f"evalkit: {message}", file=sys.stderr)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,53 @@
+"""`evalkit run`: synthesise a suite with a checkpoint and score it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.cli import options as o
+
+
+def run(
+    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint: .pth, .pt or .safetensors.")],
+    suite: Annotated[str, typer.Option("--suite", help="Name of a suite, or a folder or .jsonl file.")] = "smoke",
+    out: o.OutOption = Path("runs"),
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Engine to load it with; by default told from its layout.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the engine (repeatable).")
+    ] = None,
+    reference: o.ReferenceOption = None,
+    judges: o.JudgesOption = o.JudgeChoice.auto,
+    metrics: o.MetricsOption = None,
+    items: Annotated[
+        list[str] | None,
+        typer.Option("--items", help="Only items with these ids or tags, wildcards allowed: 'in-0*', 'kind:place'."),
+    ] = None,
+    limit: o.LimitOption = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Speak every item N times, each with its own seed.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the run.")] = 0,
+    device: o.DeviceOption = "auto",
+    baseline: o.BaselineOption = None,
+    min_coverage: o.CoverageOption = 1.0,
+    as_json: o.JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Synthesise a suite of sentences with CHECKPOINT and score the audio.
+
+    An interrupted run goes on where it stopped when the same command is given again. Example:
+
+        evalkit run merged.pth --suite indian-names --reference sarah/
+    """
+    from evalkit.cli.show import conclude, progress_bar
+    from evalkit.pipeline.run import Options, run_checkpoint
+
+    chosen = Options(out, reference, judges.value, o.comma_separated(metrics), device, baseline, limit)
+    with progress_bar(quiet) as announce:
+        finished = run_checkpoint(
+            checkpoint, suite, chosen, announce, engine, settings or [], repeats, seed, o.comma_separated(items)
+        )
+    conclude(finished, min_coverage, as_json)

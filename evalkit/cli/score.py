@@ -1,0 +1,43 @@
+"""`evalkit score`: score audio that exists already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.cli import options as o
+
+
+def score(
+    audio: Annotated[Path, typer.Argument(help="A folder of audio, or a CSV with the column 'audio'.")],
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="Suite whose items the files are named after (in-001.flac).")
+    ] = None,
+    out: o.OutOption = Path("runs"),
+    reference: o.ReferenceOption = None,
+    judges: o.JudgesOption = o.JudgeChoice.auto,
+    metrics: o.MetricsOption = None,
+    limit: o.LimitOption = None,
+    device: o.DeviceOption = "auto",
+    baseline: o.BaselineOption = None,
+    min_coverage: o.CoverageOption = 1.0,
+    as_json: o.JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Score AUDIO through the same path as a run.
+
+    A folder takes the text of a.wav from a.txt beside it. A CSV may have the columns id, text, spoken, reference and
+    tags beside 'audio'. Columns that need a text or a reference nobody gave are absent, and the table says why.
+    """
+    from evalkit.cli.show import conclude, progress_bar
+    from evalkit.pipeline.existing import plan_existing
+    from evalkit.pipeline.run import Options, score_files
+    from evalkit.suites import load_suite
+
+    planned, content = plan_existing(audio, load_suite(suite).items if suite else ())
+    chosen = Options(out, reference, judges.value, o.comma_separated(metrics), device, baseline, limit)
+    with progress_bar(quiet) as announce:
+        finished = score_files(audio.resolve().stem, planned, content, chosen, announce)
+    conclude(finished, min_coverage, as_json)

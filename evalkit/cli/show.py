@@ -1,0 +1,99 @@
+"""What the commands print: a progress bar while they work, a table at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import CoverageError
+
+if TYPE_CHECKING:
+    from evalkit.pipeline.run import Announce, Finished
+    from evalkit.runs.folder import RunFolder
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Announce]:
+    """Announces a run and then counts utterances and audio seconds. Silent when not on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[audio]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=console, disable=quiet or not console.is_terminal,
+    )
+
+    def announce(folder: RunFolder, planned: int, done: int) -> Callable[[int, float], None]:
+        if done and not quiet:
+            console.print(f"Resuming {folder.path}: {done} of {planned} utterances are done.", style="dim", highlight=False)
+        task = bar.add_task("utterances", total=planned, audio="")
+        seconds = 0.0
+
+        def advance(utterances: int, audio_s: float) -> None:
+            nonlocal seconds
+            seconds += audio_s
+            elapsed = bar.tasks[task].elapsed or 0.0
+            speed = f", {seconds / elapsed:.1f}x real time" if elapsed > 1 and seconds else ""
+            bar.update(task, advance=utterances, audio=f"{seconds:.0f} s of audio{speed}")
+
+        return advance
+
+    with bar:
+        yield announce
+
+
+
+def conclude(finished: Finished, min_coverage: float, as_json: bool) -> None:
+    """Print the result. Raises CoverageError when too few utterances could be scored."""
+    if as_json:
+        print(json.dumps(finished.summary, ensure_ascii=False, indent=1))
+    else:
+        print_summary(finished)
+    coverage = finished.summary["coverage"]
+    if coverage["share"] < min_coverage:
+        statuses = ", ".join(f"{count} {status}" for status, count in coverage["by_status"].items() if status != "ok")
+        raise CoverageError(
+            f"Only {coverage['ok']} of {coverage['planned']} utterances could be scored ({statuses}): "
+            f"see {finished.folder.report_path}."
+        )
+    if coverage["metric_crashed"]:
+        raise CoverageError(
+            f"A metric failed on {coverage['metric_crashed']} utterance(s): see their reasons in {finished.folder.report_path}."
+        )
+
+
+def print_summary(finished: Finished) -> None:
+    from rich.console import Console
+
+    from reports import print_terminal
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    print_terminal(finished.summary, console)
+    console.print(f"Report: {finished.folder.report_path}", highlight=False, soft_wrap=True)
+
+
+def print_rows(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows of equal keys as a table or as JSON."""
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

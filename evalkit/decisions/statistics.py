@@ -1,0 +1,112 @@
+"""Intervals by the seeded bootstrap of scipy. The unit that is resampled is the item, never the utterance."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 4000
+SEED = 20240229
+
+Interval = tuple[float, float]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean over items; repeats of an item are averaged first. ci95 is None for fewer than two items."""
+
+    mean: float
+    sd: float | None
+    ci95: Interval | None
+    items: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of the paired differences, first minus second, over the items that both have."""
+
+    difference: float
+    ci95: Interval | None
+    pairs: int
+    mean: float
+    baseline_mean: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Sum of numerators over sum of denominators, as in corpus WER."""
+
+    value: float
+    ci95: Interval | None
+    numerator: float
+    denominator: float
+
+
+def by_item(values: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Average the repeats of each item. values: (item, value) pairs."""
+    grouped: dict[str, list[float]] = {}
+    for item, value in values:
+        grouped.setdefault(item, []).append(value)
+    return {item: float(np.mean(repeats)) for item, repeats in grouped.items()}
+
+
+def mean_interval(items: Mapping[str, float]) -> Mean:
+    """Mean over items with its BCa bootstrap interval."""
+    values = np.array(list(items.values()), dtype=np.float64)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else None
+    return Mean(float(values.mean()), sd, _bootstrap((values,), _mean, paired=False), len(values))
+
+
+def paired_difference(first: Mapping[str, float], second: Mapping[str, float]) -> Difference | None:
+    """Paired by item; None when no item is in both."""
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        return None
+    ours = np.array([first[item] for item in shared])
+    theirs = np.array([second[item] for item in shared])
+    interval = _bootstrap((ours - theirs,), _mean, paired=False)
+    return Difference(float((ours - theirs).mean()), interval, len(shared), float(ours.mean()), float(theirs.mean()))
+
+
+def ratio_interval(counts: Mapping[str, tuple[float, float]]) -> Ratio | None:
+    """counts: item -> (numerator, denominator), summed over its repeats. None when every denominator is zero."""
+    numerators = np.array([n for n, _ in counts.values()], dtype=np.float64)
+    denominators = np.array([d for _, d in counts.values()], dtype=np.float64)
+    if denominators.sum() == 0:
+        return None
+    interval = _bootstrap((numerators, denominators), _ratio, paired=True)
+    return Ratio(float(numerators.sum() / denominators.sum()), interval, float(numerators.sum()), float(denominators.sum()))
+
+
+def _mean(values: Floats, axis: int = -1) -> Floats:
+    return np.asarray(values.mean(axis=axis))
+
+
+def _ratio(numerators: Floats, denominators: Floats, axis: int = -1) -> Floats:
+    return np.asarray(numerators.sum(axis=axis) / denominators.sum(axis=axis))
+
+
+def _bootstrap(data: tuple[Floats, ...], statistic: Any, paired: bool) -> Interval | None:
+    from scipy.stats import bootstrap
+
+    if len(data[0]) < 2:
+        return None
+    point = float(statistic(*data))
+    if all(np.ptp(column) == 0 for column in data):
+        return (point, point)  # BCa is 0/0 on constant data
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # degenerate resamples are handled below
+        result = bootstrap(
+            data, statistic, n_resamples=RESAMPLES, method="BCa", paired=paired, vectorized=True,
+            rng=np.random.default_rng(SEED),
+        )
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        low, high = (float(q) for q in np.quantile(result.bootstrap_distribution, [0.025, 0.975]))
+    return (low, high)

@@ -1,0 +1,69 @@
+"""Files that are either whole or not there, and disk errors as one sentence."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import EvalkitError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError met while writing to `path` into an EvalkitError that says how to mend it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise EvalkitError(f"No room left to write {path}: free some space, then run the same command again.") from error
+        if error.errno in _FORBIDDEN:
+            raise EvalkitError(f"Not allowed to write {path}: choose a folder you may write to.") from error
+        if error.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
+            raise EvalkitError(f"Cannot write {path}: a file stands where a folder is needed; choose another place.") from error
+        raise EvalkitError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader, or a rerun after a kill, sees the old content or the new, never a part.
+
+    Raises EvalkitError when the disk is full or the folder cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON-able value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""Audio in and out of a run: the stored samples are the scored samples."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evalkit.errors import EvalkitError
+from evalkit.files import write_atomically
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+SILENT_PEAK = 1e-3  # -60 dBFS: nothing that a listener would call speech
+SHORTEST_S = 0.1
+
+
+def quantise(audio: Tensor) -> Tensor:
+    """Round to the 16-bit grid that FLAC keeps, so that what is scored is bit for bit what can be listened to.
+
+    audio: float [samples]; samples beyond full scale are clipped, as any 16-bit file would clip them.
+    """
+    return torch.clamp(torch.round(audio.float() * 32768.0), -32768, 32767) / 32768.0
+
+
+def write_flac(path: Path, audio: Tensor, sample_rate: int) -> None:
+    """Store quantised audio, float32 [samples], as 16-bit FLAC, atomically."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    samples = (audio.detach().cpu().numpy() * 32768.0).astype(np.int16)
+    soundfile.write(buffer, samples, sample_rate, format="FLAC", subtype="PCM_16")
+    write_atomically(path, buffer.getvalue())
+
+
+def read_audio(path: Path) -> tuple[Tensor, int]:
+    """Read a file as mono float32 [samples] and its rate; several channels are averaged.
+
+    Raises EvalkitError when the file is missing or is not audio.
+    """
+    import soundfile
+
+    if not path.is_file():
+        raise EvalkitError(f"There is no audio file {path}: check the path.")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise EvalkitError(f"{path} cannot be read as audio ({error}): give a WAV, FLAC, OGG or MP3 file.") from error
+    return torch.from_numpy(samples.mean(axis=1)), int(rate)
+
+
+def resample(audio: Tensor, source: int, target: int) -> Tensor:
+    """float32 [samples] from one rate to another with soxr HQ, the resampler that the reference tools use."""
+    if source == target:
+        return audio
+    import soxr
+
+    resampled = soxr.resample(audio.cpu().numpy(), source, target, quality="HQ")
+    return torch.from_numpy(np.asarray(resampled, dtype=np.float32)).to(audio.device)
+
+
+def unusable(audio: Tensor, sample_rate: int) -> tuple[str, str] | None:
+    """The status and reason of audio that no metric should score, or None. audio: float32 [samples]."""
+    if not bool(torch.isfinite(audio).all()):
+        return "not_finite", "The audio holds NaN or infinite samples."
+    if len(audio) < SHORTEST_S * sample_rate:
+        return "too_short", f"The audio is {len(audio) / sample_rate:.2f} s long; {SHORTEST_S} s is the least that is scored."
+    peak = float(audio.abs().max())
+    if peak < SILENT_PEAK:
+        return "silent", "The audio is silent (no sample above -60 dBFS)."
+    return None
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Every audio file below a folder, sorted by path."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())

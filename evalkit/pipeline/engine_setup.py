@@ -1,0 +1,103 @@
+"""From a checkpoint on disk to an engine that speaks with it, or one sentence why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evalkit.checkpoints import canonical, fingerprint, non_finite, read_checkpoint, recognise
+from evalkit.engines import Engine, EngineSpec, Option
+from evalkit.errors import EvalkitError
+from evalkit.registry import ENGINES, unknown
+
+
+@dataclass(frozen=True)
+class LoadedEngine:
+    """An engine with weights in it; `checkpoint` is what the manifest says of them."""
+
+    engine: Engine
+    options: Mapping[str, Any]
+    checkpoint: Mapping[str, Any]
+
+
+def pick_device(name: str) -> str:
+    """"auto" is the GPU where there is one. Raises EvalkitError when a GPU is asked for and there is none."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EvalkitError(f"Unknown device '{name}': give auto, cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EvalkitError("--device cuda: no CUDA device is usable here; give --device cpu, or see evalkit doctor.")
+    return name
+
+
+def load_engine(path: Path, engine_name: str | None, device: str, settings: Sequence[str]) -> LoadedEngine:
+    """Read, check and load a checkpoint. Raises EvalkitError on every way in which that can go wrong."""
+    checkpoint = read_checkpoint(path)
+    weights = canonical(checkpoint.tensors)
+    broken = non_finite(weights.tensors)
+    if broken:
+        raise EvalkitError(
+            f"{path} holds NaN or Inf in {len(broken)} tensor(s), first {broken[0]}: the checkpoint is broken; make it again."
+        )
+    name = engine_name or recognise(weights.tensors.keys(), {n: ENGINES.load(n).spec.layouts for n in ENGINES.names()})
+    engine: Engine = ENGINES.load(name)(device=device)
+    options = parse_settings(engine.spec, settings)
+    loaded = engine.load(weights.tensors)
+    return LoadedEngine(
+        engine,
+        options,
+        {
+            "name": path.name,
+            "path": str(path),
+            "format": checkpoint.format,
+            "layout": ",".join(layout.name for layout in engine.spec.layouts),
+            "fingerprint": fingerprint(weights.tensors),
+            "loaded_digest": loaded,
+            "parameters": sum(tensor.numel() for tensor in weights.tensors.values()),
+            "sections": _section_sizes(weights.tensors),
+            "weight_norm_folded": len(weights.folded),
+        },
+    )
+
+
+def parse_settings(spec: EngineSpec, settings: Sequence[str]) -> dict[str, Any]:
+    """`["speed=1.2"]` -> every option of the engine with its value. Raises EvalkitError on a bad name or value."""
+    values: dict[str, Any] = {name: option.default for name, option in spec.options.items()}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise EvalkitError(f"--set {setting}: write it as name=value.")
+        if name not in spec.options:
+            raise EvalkitError(unknown(f"option of the engine {spec.name}", name, spec.options))
+        values[name] = _parse_value(name, spec.options[name], text)
+    return values
+
+
+def _parse_value(name: str, option: Option, text: str) -> int | float | str | bool:
+    kind = type(option.default)
+    try:
+        value: int | float | str | bool = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError) as error:
+        raise EvalkitError(f"--set {name}={text}: it takes a {kind.__name__}.") from error
+    if option.choices and value not in option.choices:
+        raise EvalkitError(f"--set {name}={text}: it takes one of {', '.join(option.choices)}.")
+    below = option.low is not None and isinstance(value, int | float) and not value >= option.low
+    above = option.high is not None and isinstance(value, int | float) and not value <= option.high
+    if below or above:
+        raise EvalkitError(f"--set {name}={text}: it takes a value from {option.low} to {option.high}.")
+    return value
+
+
+def _section_sizes(tensors: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for key, tensor in tensors.items():
+        section = key.split(".")[0]
+        sizes[section] = sizes.get(section, 0) + tensor.numel()
+    return sizes

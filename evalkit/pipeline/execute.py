@@ -1,0 +1,113 @@
+"""The loop of a run: make the clips of a batch, score them, store everything, go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from evalkit.pipeline.audio import write_flac
+from evalkit.pipeline.plan import Utterance
+from evalkit.pipeline.scoring import ClipScores, Scorer
+from evalkit.pipeline.sources import Clip, Source
+from evalkit.runs.folder import RunFolder
+from evalkit.runs.log import Row, UtteranceLog
+from metrics import ClipInfo, Column, Entity
+
+Progress = Callable[[int, float], None]  # utterances done, seconds of their audio
+
+FLAC_THREADS = 2
+
+
+def execute(
+    batches: Sequence[Sequence[Utterance]],
+    source: Source,
+    scorer: Scorer,
+    columns: Mapping[str, Column],
+    folder: RunFolder,
+    log: UtteranceLog,
+    progress: Progress,
+) -> None:
+    """Process every batch that the log does not hold yet. A batch is in the log, with its audio on disk, or it is not."""
+    done = {row["utterance"] for row in log.rows}
+    progress(len(done), sum(row.get("duration_s") or 0.0 for row in log.rows))
+    with ThreadPoolExecutor(FLAC_THREADS, thread_name_prefix="flac") as writers:
+        for batch in batches:
+            todo = [utterance for utterance in batch if utterance.id not in done]
+            if not todo:
+                continue
+            clips = source.clips(todo)
+            stored = [writers.submit(_store, folder, u, clip) for u, clip in zip(todo, clips, strict=True)]
+            scores = _score(todo, clips, scorer, columns)
+            rows = [
+                _row(u, clip, one, path.result())
+                for u, clip, one, path in zip(todo, clips, scores, stored, strict=True)
+            ]
+            log.append(rows)
+            progress(len(todo), sum(len(clip.audio) / clip.sample_rate for clip in clips if clip.status == "ok"))
+
+
+def _store(folder: RunFolder, utterance: Utterance, clip: Clip) -> str | None:
+    """Put the clip's audio where the report finds it; returns its path relative to the run folder."""
+    if clip.stored is not None:
+        return os.path.relpath(clip.stored, folder.path)
+    if clip.status != "ok":
+        return None
+    relative = Path("audio") / f"{utterance.id}.flac"
+    write_flac(folder.path / relative, clip.audio, clip.sample_rate)
+    return relative.as_posix()
+
+
+def _score(
+    batch: Sequence[Utterance], clips: Sequence[Clip], scorer: Scorer, columns: Mapping[str, Column]
+) -> list[ClipScores]:
+    good = [index for index, clip in enumerate(clips) if clip.status == "ok"]
+    scored: dict[int, ClipScores] = {}
+    if good:
+        results = scorer.score(
+            [clips[index].audio for index in good], clips[good[0]].sample_rate, [clip_info(batch[i]) for i in good]
+        )
+        scored = dict(zip(good, results, strict=True))
+    return [scored.get(index) or _failure_scores(clip, columns) for index, clip in enumerate(clips)]
+
+
+def clip_info(utterance: Utterance) -> ClipInfo:
+    item = utterance.item
+    return ClipInfo(
+        id=utterance.id,
+        text=item.spoken or None,
+        written=item.text or None,
+        entities=tuple(Entity(e.spelling, e.accepted, e.wrong) for e in item.entities),
+        reference=utterance.references,
+    )
+
+
+def _failure_scores(clip: Clip, columns: Mapping[str, Column]) -> ClipScores:
+    """What an utterance without usable speech scores: the column's definition says it, or the value is missing."""
+    values = {name: column.on_failure for name, column in columns.items()}
+    missing = {name: clip.reason or clip.status for name, value in values.items() if value is None}
+    return ClipScores(values, missing, {})
+
+
+def _row(utterance: Utterance, clip: Clip, scores: ClipScores, audio: str | None) -> Row:
+    item = utterance.item
+    return {
+        "utterance": utterance.id,
+        "item": item.id,
+        "repeat": utterance.repeat,
+        "seed": utterance.seed,
+        "status": clip.status,
+        "reason": clip.reason,
+        "text": item.text or None,
+        "spoken": item.spoken or None,
+        "read": clip.read,
+        "phonemes": clip.phonemes,
+        "tags": list(item.tags),
+        "audio": audio,
+        "sample_rate": clip.sample_rate,
+        **scores.values,
+        **clip.timings,
+        "missing": scores.missing,
+        "details": {**scores.details, "metric_crashed": True} if scores.crashed else scores.details,
+    }

@@ -1,0 +1,91 @@
+"""Clips of the speaker that a checkpoint should sound like."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import EvalkitError
+from evalkit.files import sha256_file
+from evalkit.pipeline.audio import audio_files, read_audio, unusable
+from evalkit.pipeline.judges import Choice
+from evalkit.pipeline.scoring import Scorer
+from metrics import ClipInfo, Column
+
+CARD_KEYS = {"reference", "description"}
+
+
+def find_references(given: Path | None, checkpoint: Path | None) -> tuple[Path, ...]:
+    """The clips named by --reference (a file or a folder), else by the card `<checkpoint>.toml` beside the weights.
+
+    Raises EvalkitError when what is named is not there or holds no audio.
+    """
+    if given is not None:
+        return _clips(given, "--reference")
+    card = checkpoint.with_suffix(".toml") if checkpoint is not None else None
+    if card is None or not card.is_file():
+        return ()
+    named = _read_card(card).get("reference")
+    return _clips(card.parent / named, str(card)) if named else ()
+
+
+def check_references(paths: Sequence[Path], choices: Sequence[Choice]) -> None:
+    """Refuse clips that no similarity can be measured against, before any time is spent on synthesis."""
+    for path in paths:
+        problem = unusable(*read_audio(path))
+        if problem:
+            raise EvalkitError(f"The reference clip {path} cannot be used: {problem[1]} Give a clip of clear speech.")
+    for choice in choices:
+        check = getattr(choice.metric, "check_reference", None)
+        if check is not None and paths:
+            try:
+                check(list(paths))
+            except ValueError as error:
+                raise EvalkitError(str(error)) from error
+
+
+def describe(paths: Sequence[Path]) -> dict[str, Any] | None:
+    """The reference as the manifest records it: by content, names for people."""
+    if not paths:
+        return None
+    return {"files": [{"name": f"{path.parent.name}/{path.name}", "sha256": sha256_file(path)} for path in paths]}
+
+
+def reference_levels(paths: Sequence[Path], scorer: Scorer, columns: Mapping[str, Column]) -> dict[str, float]:
+    """Mean of each column over the reference clips themselves: the level that the speaker's own speech reaches.
+
+    Similarity is measured of each clip against the others.
+    """
+    values: dict[str, list[float]] = {name: [] for name in columns}
+    for path in paths:
+        audio, rate = read_audio(path)
+        others = tuple(other for other in paths if other != path)
+        scored = scorer.score([audio], rate, [ClipInfo(id=path.stem, reference=others)])[0]
+        for name, value in scored.values.items():
+            if value is not None:
+                values[name].append(value)
+    return {name: sum(found) / len(found) for name, found in values.items() if found}
+
+
+def _clips(path: Path, named_by: str) -> tuple[Path, ...]:
+    if path.is_file():
+        return (path,)
+    if not path.is_dir():
+        raise EvalkitError(f"The reference {path} (from {named_by}) does not exist: give an audio file or a folder of them.")
+    found = tuple(audio_files(path))
+    if not found:
+        raise EvalkitError(f"The reference folder {path} (from {named_by}) holds no audio files.")
+    return found
+
+
+def _read_card(card: Path) -> Mapping[str, Any]:
+    try:
+        content = tomllib.loads(card.read_text())
+    except (OSError, ValueError) as error:
+        raise EvalkitError(f"{card} is not valid TOML ({error}): mend it or remove it.") from error
+    extra = content.keys() - CARD_KEYS
+    if extra:
+        raise EvalkitError(f"{card} has the unknown key '{min(extra)}': known are {', '.join(sorted(CARD_KEYS))}.")
+    return content

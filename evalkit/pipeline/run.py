@@ -1,0 +1,217 @@
+"""`evalkit run` and `evalkit score` as functions: prepare, execute, finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evalkit import __version__
+from evalkit.decisions.paired import check_baseline
+from evalkit.errors import EvalkitError
+from evalkit.files import digest
+from evalkit.pipeline.engine_setup import load_engine, pick_device
+from evalkit.pipeline.execute import Progress, execute
+from evalkit.pipeline.finish import finish
+from evalkit.pipeline.judges import Choice, Judges, choose, columns_of, passports
+from evalkit.pipeline.plan import Utterance, batches, select_items, utterances
+from evalkit.pipeline.provenance import environment
+from evalkit.pipeline.references import check_references, describe, find_references
+from evalkit.pipeline.scoring import Scorer
+from evalkit.pipeline.sources import EngineSource, FileSource, Source
+from evalkit.runs.folder import RunFolder, find_or_name, open_run, write_manifest
+from evalkit.runs.log import UtteranceLog
+from evalkit.suites import load_suite
+from metrics import Column
+
+DEFAULT_OUT = Path("runs")
+FILES_PER_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `run` and `score` have in common."""
+
+    out: Path = DEFAULT_OUT
+    reference: Path | None = None
+    judges: Judges = "auto"
+    metrics: tuple[str, ...] = ()
+    device: str = "auto"
+    baseline: Path | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that came to its end."""
+
+    folder: RunFolder
+    summary: Mapping[str, Any]
+
+
+@dataclass
+class _Job:
+    """Everything decided before the first sample is made."""
+
+    name: str
+    suite: str
+    content: dict[str, Any]  # what the run's identity is made of
+    record: dict[str, Any]  # the rest of the manifest
+    planned: Sequence[Utterance]
+    max_batch: int
+    source: Source
+    choices: Sequence[Choice]
+    references: tuple[Path, ...]
+    options: Options
+    timing_columns: bool
+    columns: dict[str, Column] = field(default_factory=dict)
+
+
+Announce = Callable[[RunFolder, int, int], Progress]  # folder, utterances planned, utterances done -> progress
+
+
+def run_checkpoint(
+    checkpoint: Path,
+    suite_name: str,
+    options: Options,
+    announce: Announce,
+    engine_name: str | None = None,
+    settings: Sequence[str] = (),
+    repeats: int = 1,
+    seed: int = 0,
+    item_patterns: Sequence[str] = (),
+) -> Finished:
+    """Synthesise a suite with a checkpoint and score it; continue where an interrupted start of the same run stopped.
+
+    Raises EvalkitError on bad input, before anything is written wherever that is possible.
+    """
+    if repeats < 1:
+        raise EvalkitError(f"--repeats {repeats}: at least 1.")
+    device = pick_device(options.device)
+    suite = load_suite(suite_name)
+    items = select_items(suite.items, item_patterns, options.limit)
+    if not items:
+        raise EvalkitError(f"Nothing to do: --limit {options.limit} leaves no item of the suite '{suite.name}'.")
+    references = find_references(options.reference, checkpoint)
+    choices = choose(options.metrics, options.judges, device)
+    check_references(references, choices)
+    loaded = load_engine(checkpoint, engine_name, device, settings)
+    spec = loaded.engine.spec
+    if spec.needs_voice and not references:
+        raise EvalkitError(f"The engine '{spec.name}' needs a voice: give a clip of the speaker with --reference.")
+    voice = loaded.engine.prepare_voice(references[0], None) if spec.needs_voice else None
+    engine_record = {
+        "name": spec.name, "version": spec.version, "front_end": spec.front_end, "sample_rate": spec.sample_rate,
+        "options": dict(loaded.options),
+    }
+    planned = [_with_references(u, references) for u in utterances(items, repeats, seed)]
+    suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
+    return _carry_out(
+        _Job(
+            name=checkpoint.stem,
+            suite=suite.name,
+            content={
+                "fingerprint": loaded.checkpoint["fingerprint"],
+                "engine": engine_record,
+                "voice": voice.digest if voice else None,
+                "suite": suite.sha256,
+                "items": [item.id for item in items],
+                "repeats": repeats,
+                "seed": seed,
+            },
+            record={
+                "checkpoint": loaded.checkpoint,
+                "engine": engine_record,
+                "voice": {"name": voice.name, "digest": voice.digest} if voice else None,
+                "suite": suite_record,
+                "repeats": repeats,
+                "seed": seed,
+                "device": device,
+            },
+            planned=planned,
+            max_batch=spec.max_batch,
+            source=EngineSource(loaded.engine, voice, loaded.options, spec.max_batch),
+            choices=choices,
+            references=references,
+            options=options,
+            timing_columns=True,
+        ),
+        announce,
+    )
+
+
+def score_files(
+    name: str, planned: Sequence[Utterance], content_sha256: str, options: Options, announce: Announce
+) -> Finished:
+    """Score audio that exists through the same path as a run. `planned` comes from `evalkit.pipeline.existing`."""
+    device = pick_device(options.device)
+    references = find_references(options.reference, None)
+    choices = choose(options.metrics, options.judges, device)
+    planned = [_with_references(u, u.references or references) for u in planned[: options.limit]]
+    check_references(sorted({path for u in planned for path in u.references}), choices)
+    return _carry_out(
+        _Job(
+            name=name,
+            suite="audio",
+            content={"audio": content_sha256, "items": [u.id for u in planned]},
+            record={
+                "checkpoint": None, "engine": None, "voice": None, "repeats": 1, "seed": 0, "device": device,
+                "suite": {"name": "audio", "version": "-", "sha256": content_sha256, "items": len(planned)},
+            },
+            planned=planned,
+            max_batch=FILES_PER_BATCH,
+            source=FileSource(),
+            choices=choices,
+            references=references,
+            options=options,
+            timing_columns=False,
+        ),
+        announce,
+    )
+
+
+def _carry_out(job: _Job, announce: Announce) -> Finished:
+    manifest, folder = _identify(job)
+    baseline = open_run(job.options.baseline) if job.options.baseline is not None else None
+    if baseline is not None:
+        check_baseline(manifest, baseline)
+    columns = columns_of(job.choices)
+    scorer = Scorer(job.choices)
+    try:
+        with folder.locked():
+            write_manifest(folder, manifest)
+            log = UtteranceLog(folder.log_path)
+            progress = announce(folder, len(job.planned), len(log.rows))
+            execute(batches(job.planned, job.max_batch), job.source, scorer, columns, folder, log, progress)
+            summary = finish(
+                folder, log, job.choices, columns, len(job.planned), scorer, job.references, baseline, job.timing_columns
+            )
+    finally:
+        scorer.close()
+    return Finished(folder, summary)
+
+
+def _identify(job: _Job) -> tuple[dict[str, Any], RunFolder]:
+    """The manifest, and the folder that the content of the run names."""
+    reference = describe(job.references)
+    judged = passports(job.choices)
+    content_hash = digest({**job.content, "reference": reference and sorted(f["sha256"] for f in reference["files"]), "passports": judged})[:8]
+    folder = find_or_name(job.options.out, job.name, job.suite, content_hash)
+    manifest = {
+        "evalkit": __version__,
+        "id": folder.path.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **job.record,
+        "reference": reference,
+        "judges": job.options.judges,
+        "passports": judged,
+        "audio": {"format": "FLAC 16 bit", "scored": "the stored samples"},
+        **environment(),
+    }
+    return manifest, folder
+
+
+def _with_references(utterance: Utterance, references: tuple[Path, ...]) -> Utterance:
+    return replace(utterance, references=references)

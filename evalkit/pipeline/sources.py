@@ -1,0 +1,118 @@
+"""Where the clips of a run come from: an engine that speaks, or files that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from evalkit.engines import Engine, Request, Speech, Voice
+from evalkit.errors import EvalkitError
+from evalkit.pipeline.audio import quantise, read_audio, unusable
+from evalkit.pipeline.plan import Utterance
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What became of one planned utterance. audio: float32 [samples], empty unless status is "ok"."""
+
+    audio: Tensor
+    sample_rate: int
+    status: str = "ok"
+    reason: str | None = None
+    read: str | None = None
+    phonemes: str | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+    stored: Path | None = None  # the file that already holds this audio
+
+
+class Source(Protocol):
+    def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
+        """One clip per utterance, in order; a failure is a status, never an exception."""
+        ...
+
+
+@dataclass
+class EngineSource:
+    """Synthesises. Remembers the batch size that fitted after running out of memory."""
+
+    engine: Engine
+    voice: Voice | None
+    options: Mapping[str, Any]
+    largest: int
+
+    def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
+        made: list[Clip] = []
+        while len(made) < len(batch):
+            made.extend(self._survive(batch[len(made) : len(made) + self.largest]))
+        return made
+
+    def _survive(self, part: Sequence[Utterance]) -> list[Clip]:
+        """Speak; if that raises, speak the halves, down to the one utterance that is at fault."""
+        try:
+            return self._speak(part)
+        except EvalkitError:
+            raise
+        except Exception as error:
+            if isinstance(error, torch.cuda.OutOfMemoryError):
+                torch.cuda.empty_cache()
+                self.largest = max(1, len(part) // 2)
+            if len(part) == 1:
+                return [self._failed("failed", f"The engine raised {type(error).__name__}: {error}", self._text(part[0]))]
+        middle = len(part) // 2
+        return [*self._survive(part[:middle]), *self._survive(part[middle:])]
+
+    def _speak(self, part: Sequence[Utterance]) -> list[Clip]:
+        requests = [Request(u.id, self._text(u), u.seed, self.voice, options=self.options) for u in part]
+        speeches = self.engine.synthesize(requests)
+        if len(speeches) != len(requests):
+            raise EvalkitError(
+                f"The engine '{self.engine.spec.name}' returned {len(speeches)} clips for {len(requests)} requests."
+            )
+        return [self._clip(request, speech) for request, speech in zip(requests, speeches, strict=True)]
+
+    def _text(self, utterance: Utterance) -> str:
+        return utterance.item.text if self.engine.spec.reads_digits else utterance.item.spoken
+
+    def _clip(self, request: Request, speech: Speech) -> Clip:
+        rate = self.engine.spec.sample_rate
+        if speech.status != "ok":
+            return self._failed(speech.status, speech.reason or "The engine gave no reason.", request.text)
+        problem = unusable(speech.audio, rate)
+        if problem:
+            return self._failed(*problem, read=request.text)
+        timings: dict[str, float] = {}
+        if speech.seconds is not None:
+            timings = {"total_s": speech.seconds, "rtf": speech.seconds / (len(speech.audio) / rate)}
+        if speech.first_chunk_s is not None:
+            timings["first_chunk_s"] = speech.first_chunk_s
+        return Clip(
+            quantise(speech.audio), rate, read=request.text, phonemes=speech.phonemes, timings=timings
+        )
+
+    def _failed(self, status: str, reason: str, read: str | None = None) -> Clip:
+        return Clip(torch.zeros(0), self.engine.spec.sample_rate, status, reason, read=read)
+
+
+@dataclass
+class FileSource:
+    """Reads audio that exists."""
+
+    def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
+        return [self._read(utterance) for utterance in batch]
+
+    def _read(self, utterance: Utterance) -> Clip:
+        path = utterance.source
+        assert path is not None, "a file source plans utterances with their files"
+        try:
+            audio, rate = read_audio(path)
+        except EvalkitError as error:
+            return Clip(torch.zeros(0), utterance.sample_rate or 0, "unreadable", str(error))
+        problem = unusable(audio, rate)
+        if problem:
+            return Clip(torch.zeros(0), rate, *problem, stored=path)
+        return Clip(audio, rate, stored=path)

@@ -1,0 +1,72 @@
+"""Reference clips of a speaker: read, check, and combine their embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from metrics.base import ClipBatch, ClipInfo
+from metrics.clips import unusable
+from metrics.speaker_speech import SAMPLE_RATE, prepare, too_little
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A speaker as a judge hears them.
+
+    centroid: mean of the clips' embeddings, of length 1, float32 [dimensions]. clips: how many different ones.
+    ceiling: mean cosine of each clip with the centroid of the others, None for a single clip: how like themselves the
+    speaker sounds to this judge, which is what the cosine of a good copy can reach.
+    """
+
+    centroid: Tensor
+    clips: int
+    ceiling: float | None
+
+
+def combine(embeddings: Tensor) -> Reference:
+    """The reference made of the embeddings of its clips, float32 [clips, dimensions], each of length 1."""
+    clips = len(embeddings)
+    others = normalize((embeddings.sum(dim=0) - embeddings) / max(1, clips - 1), dim=1)
+    ceiling = float((embeddings * others).sum(dim=1).mean()) if clips > 1 else None
+    return Reference(normalize(embeddings.mean(dim=0), dim=0), clips, ceiling)
+
+
+def check_reference(paths: Sequence[Path]) -> None:
+    """Raise ValueError, naming the file, if a reference clip cannot be read, is silent, or has under 0.5 s of speech."""
+    if not paths:
+        raise ValueError("There is no reference clip: give at least one recording of the speaker.")
+    for path in paths:
+        reference_speech(path)
+
+
+def reference_speech(path: Path) -> Tensor:
+    """Prepared speech of one file, float32 [samples at 16 kHz]. Raises ValueError as `check_reference` does."""
+    clip = _read(path)
+    for reason in unusable(ClipBatch.of([clip], SAMPLE_RATE, [ClipInfo(str(path))])).values():
+        raise ValueError(f"The reference clip {path} cannot be used, because {reason}: give a recording with speech.")
+    speech = prepare(clip)
+    if shortage := too_little(speech):
+        raise ValueError(f"The reference clip {path} {shortage}: give a longer recording.")
+    return speech
+
+
+def _read(path: Path) -> Tensor:
+    """Mono mix, resampled to 16 kHz, float32 [samples]."""
+    import soundfile
+    import soxr
+
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise ValueError(f"The reference clip {path} cannot be read ({error}): give a WAV or FLAC file.") from error
+    mono = np.ascontiguousarray(samples.mean(axis=1))
+    if rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+    return torch.from_numpy(mono)

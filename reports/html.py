@@ -1,0 +1,153 @@
+"""The report: one self-contained page that works from a disk, without a network, on a phone and on paper."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from reports.charts import Bins, Marks, bin_values, histogram, spark
+from reports.clips import ClipReader, audio_link
+from reports.columns import main_columns, ordered
+from reports.lines import coverage_sentence, judge_notices, summary_lines
+from reports.tags import tag_groups
+from reports.values import MISSING, date, decimals, interval, is_number, loose, number
+from reports.worst import worst_lists
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_ASSETS = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    small: Markup
+    large: Markup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the full table: as shown, as sorted, and why it is missing."""
+
+    text: str
+    sort: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TableRow:
+    row: Mapping[str, Any]
+    cells: tuple[Cell, ...]
+    link: str | None
+
+
+def render_html(
+    manifest: Mapping[str, Any], summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], run_dir: Path
+) -> str:
+    """The page for a finished run.
+
+    manifest, summary, rows: what `manifest.json`, `summary.json` and the lines of `utterances.jsonl` hold; run_dir: the
+    folder that the rows' audio paths are relative to and that the page is to lie in. Audio is read only for the worst
+    utterances, one file at a time; a file that is missing or broken is said to be so in its place.
+    """
+    columns, main = ordered(summary["columns"]), main_columns(summary)
+    script = (_ASSETS / "report.js").read_text(encoding="utf-8")
+    lines = summary_lines(summary)
+    context = {
+        "style": Markup((_ASSETS / "report.css").read_text(encoding="utf-8")),
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "manifest": manifest,
+        "summary": summary,
+        "command": shlex.join(manifest.get("command") or []),
+        "created": date(summary.get("created")),
+        "coverage": coverage_sentence(summary),
+        "failed": [row for row in rows if row["status"] != "ok"],
+        "notices": judge_notices(summary),
+        "lines": lines,
+        "headline": [line for name in main for line in lines if line.name == name and not line.pooled],
+        "distributions": {name: _distribution(summary, name, rows) for name in columns},
+        "missing": _missing_reasons(rows, columns),
+        "main": main,
+        "tag_groups": tag_groups(summary, main),
+        "worst_lists": worst_lists(summary, rows, main, ClipReader(run_dir)),
+        "columns": columns,
+        "rows": [_table_row(row, summary, columns) for row in rows],
+    }
+    return _environment().get_template("report.html.j2").render(context)
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(minus=_minus, code=_code, loose=loose)
+    return environment
+
+
+def _minus(text: str) -> str:
+    """A number with a real minus sign, as wide as a plus."""
+    return text.replace("-", "−")
+
+
+def _code(sentence: str) -> Markup:
+    """What stands between backticks as code."""
+    parts = str(sentence).split("`")
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+
+
+def _distribution(summary: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]]) -> Distribution | None:
+    column = summary["columns"][name]
+    values = [row[name] for row in rows if is_number(row.get(name))]
+    if not values or not is_number(column["mean"]):
+        return None
+    digits, unit = decimals(column), column["unit"]
+    reference = (summary.get("reference") or {}).get(name)
+    if not is_number(reference):
+        reference = None
+    mean, bounds = number(column["mean"], digits), column["ci95"]
+    marks = Marks(column["mean"], mean, tuple(bounds) if bounds else None, reference, number(reference, digits))
+    bins: Bins = bin_values(values)
+    spoken = (
+        f"{name}: {len(values)} values from {number(min(values), digits)} to {number(max(values), digits)} {unit}, "
+        f"mean {mean}, 95 % interval {interval(bounds, digits)}"
+    )
+    return Distribution(spark(bins, marks, spoken), histogram(bins, marks, unit, spoken))
+
+
+def _missing_reasons(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[tuple[str, str, int]]:
+    """(column, reason, how many) of the values that utterances with speech lack."""
+    counts = Counter(
+        (name, (row.get("missing") or {}).get(name) or "no reason was given")
+        for row in rows
+        for name in columns
+        if row["status"] == "ok" and not is_number(row.get(name))
+    )
+    return [(name, reason, count) for (name, reason), count in counts.items()]
+
+
+def _table_row(row: Mapping[str, Any], summary: Mapping[str, Any], columns: Sequence[str]) -> TableRow:
+    cells = []
+    for name in columns:
+        value = row.get(name)
+        if is_number(value):
+            cells.append(Cell(number(value, decimals(summary["columns"][name])), f"{value:.6g}", ""))
+        else:
+            cells.append(Cell(MISSING, "", (row.get("missing") or {}).get(name) or row.get("reason") or ""))
+    return TableRow(row, tuple(cells), audio_link(row.get("audio")))

@@ -1,0 +1,119 @@
+"""The summary table, written out once for the page, the terminal and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.columns import DIRECTION, judgement, ordered
+from reports.values import MISSING, decimals, interval, number, percent, signed
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference to the baseline, in words and numbers."""
+
+    value: str
+    interval: str
+    judgement: str
+    pairs: int
+    mean: str
+    baseline_mean: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the summary table. A column that no utterance has keeps its line and says why in `absent`."""
+
+    name: str
+    description: str = ""
+    unit: str = ""
+    direction: str = ""
+    pooled: bool = False
+    mean: str = MISSING
+    interval: str = MISSING
+    n: str = "0"
+    missing: int = 0
+    worst: tuple[str, ...] = ()
+    reference: str = MISSING
+    difference: Difference | None = None
+    absent: str | None = None
+
+
+def summary_lines(summary: Mapping[str, Any]) -> list[Line]:
+    """Every column in reading order, a pooled figure right after the mean of its column, absent columns last."""
+    corpus = dict(summary.get("corpus") or {})
+    lines = []
+    for name in ordered(summary["columns"]):
+        lines.append(_mean_line(summary, name))
+        pooled = corpus.pop(f"{name}_corpus", None)
+        if pooled:
+            lines.append(_pooled_line(summary, f"{name}_corpus", pooled))
+    lines += [_pooled_line(summary, name, pooled) for name, pooled in corpus.items()]
+    absent = summary.get("absent") or {}
+    return lines + [Line(name, absent=absent[name]) for name in ordered(absent)]
+
+
+def _mean_line(summary: Mapping[str, Any], name: str) -> Line:
+    column = summary["columns"][name]
+    digits = decimals(column)
+    return Line(
+        name,
+        description=column.get("description") or "",
+        unit=column["unit"],
+        direction=DIRECTION[column["better"]],
+        mean=number(column["mean"], digits),
+        interval=interval(column["ci95"], digits),
+        n=str(column["n"]),
+        missing=column["missing"],
+        worst=tuple(column.get("worst") or ()),
+        reference=number((summary.get("reference") or {}).get(name), digits),
+        difference=_difference(summary, name, digits),
+    )
+
+
+def _pooled_line(summary: Mapping[str, Any], name: str, pooled: Mapping[str, Any]) -> Line:
+    digits = decimals(pooled)
+    return Line(
+        name,
+        description=pooled.get("description") or "",
+        unit=pooled["unit"],
+        direction=DIRECTION[pooled["better"]],
+        pooled=True,
+        mean=number(pooled["value"], digits),
+        interval=interval(pooled["ci95"], digits),
+        n=f"{pooled['errors']} of {pooled['of']}",
+        reference=number((summary.get("reference") or {}).get(name), digits),
+        difference=_difference(summary, name, digits),
+    )
+
+
+def _difference(summary: Mapping[str, Any], name: str, digits: int) -> Difference | None:
+    paired = ((summary.get("baseline") or {}).get("columns") or {}).get(name)
+    if paired is None:
+        return None
+    return Difference(
+        value=signed(paired["difference"], digits),
+        interval=interval(paired["ci95"], digits, sign=True),
+        judgement=judgement(paired),
+        pairs=paired["pairs"],
+        mean=number(paired.get("mean"), digits),
+        baseline_mean=number(paired.get("baseline_mean"), digits),
+    )
+
+
+def coverage_sentence(summary: Mapping[str, Any]) -> str:
+    """``55 of 60 utterances are fine (91.7 %); failed 2, silent 3``."""
+    coverage = summary["coverage"]
+    others = {status: count for status, count in coverage["by_status"].items() if status != "ok" and count}
+    sentence = f"{coverage['ok']} of {coverage['planned']} utterances are fine ({percent(coverage['share'])})"
+    if not others:
+        return sentence
+    return f"{sentence}; " + ", ".join(f"{status} {count}" for status, count in sorted(others.items()))
+
+
+def judge_notices(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(metric, what its judge's numbers are not good for and what would change it) of each judge that has one."""
+    judges = summary.get("judges") or {}
+    return [(metric, judges[metric]["notice"]) for metric in sorted(judges) if judges[metric].get("notice")]
