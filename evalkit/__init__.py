@@ -1,3 +1,68 @@
-"""evalkit: says whether a text-to-speech checkpoint got better, how sure that is, and why."""
+"""evalkit: says whether a text-to-speech checkpoint got better, how sure that is, and why.
+
+The public Python API:
+
+    run_checkpoint    synthesise a suite with a checkpoint and score it (what `evalkit run` does)
+    score_files       score audio that exists, planned by `plan_existing` (what `evalkit score` does)
+    Options           what both take: output folder, reference, judges, metrics, device, baseline
+    load_suite        a suite by name or path
+    read_checkpoint, merge_checkpoints, write_checkpoint
+                      weights in, merged, and out again
+    open_run, read_scores
+                      a finished run and its rows
+    EvalkitError      every error that a user can mend
+
+Names are imported when they are first used, so that `import evalkit` stays quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from evalkit.checkpoints import read_checkpoint, write_checkpoint
+    from evalkit.errors import EvalkitError
+    from evalkit.merging import merge_checkpoints
+    from evalkit.pipeline.existing import plan_existing
+    from evalkit.pipeline.job import Options
+    from evalkit.pipeline.run import run_checkpoint, score_files
+    from evalkit.runs.folder import open_run
+    from evalkit.runs.table import read_scores
+    from evalkit.suites import load_suite
+
+_HOMES = {
+    "EvalkitError": "evalkit.errors",
+    "Options": "evalkit.pipeline.job",
+    "load_suite": "evalkit.suites",
+    "merge_checkpoints": "evalkit.merging",
+    "open_run": "evalkit.runs.folder",
+    "plan_existing": "evalkit.pipeline.existing",
+    "read_checkpoint": "evalkit.checkpoints",
+    "read_scores": "evalkit.runs.table",
+    "run_checkpoint": "evalkit.pipeline.run",
+    "score_files": "evalkit.pipeline.run",
+    "write_checkpoint": "evalkit.checkpoints",
+}
+
+__all__ = [
+    "EvalkitError",
+    "Options",
+    "load_suite",
+    "merge_checkpoints",
+    "open_run",
+    "plan_existing",
+    "read_checkpoint",
+    "read_scores",
+    "run_checkpoint",
+    "score_files",
+    "write_checkpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'evalkit' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)

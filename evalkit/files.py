@@ -25,11 +25,15 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise EvalkitError(f"No room left to write {path}: free some space, then run the same command again.") from error
+            raise EvalkitError(
+                f"No room left to write {path}: free some space, then run the same command again."
+            ) from error
         if error.errno in _FORBIDDEN:
             raise EvalkitError(f"Not allowed to write {path}: choose a folder you may write to.") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}:
-            raise EvalkitError(f"Cannot write {path}: a file stands where a folder is needed; choose another place.") from error
+            raise EvalkitError(
+                f"Cannot write {path}: a file stands where a folder is needed; choose another place."
+            ) from error
         raise EvalkitError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 

@@ -41,7 +41,9 @@ class Registry:
         try:
             return entries[name].load()
         except (ImportError, AttributeError) as error:
-            raise EvalkitError(f"The {self.noun} '{name}' ({_origin(entries[name])}) does not import: {error}") from error
+            raise EvalkitError(
+                f"The {self.noun} '{name}' ({_origin(entries[name])}) does not import: {error}"
+            ) from error
 
 
 def unknown(noun: str, name: str, known: Iterable[str]) -> str:

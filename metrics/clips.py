@@ -15,8 +15,8 @@ def require_rate(batch: ClipBatch, spec: MetricSpec) -> None:
         )
 
 
-def unusable(batch: ClipBatch) -> dict[int, str]:
-    """Index -> reason, for every clip that is empty, not finite or silent (no sample above -80 dBFS)."""
+def broken(batch: ClipBatch) -> dict[int, str]:
+    """Index -> reason, for every clip that is empty or not finite."""
     reasons: dict[int, str] = {}
     for index in range(len(batch)):
         clip = batch.clip(index)
@@ -24,6 +24,13 @@ def unusable(batch: ClipBatch) -> dict[int, str]:
             reasons[index] = "the clip has no samples"
         elif not bool(clip.isfinite().all()):
             reasons[index] = "the clip has samples that are not finite numbers"
-        elif float(clip.abs().max()) <= 10 ** (SILENCE_DBFS / 20):
+    return reasons
+
+
+def unusable(batch: ClipBatch) -> dict[int, str]:
+    """Index -> reason, for every clip that is broken or silent (no sample above -80 dBFS)."""
+    reasons = broken(batch)
+    for index in range(len(batch)):
+        if index not in reasons and float(batch.clip(index).abs().max()) <= 10 ** (SILENCE_DBFS / 20):
             reasons[index] = f"the clip is silent: no sample above {SILENCE_DBFS:g} dBFS"
     return reasons

@@ -1,8 +1,8 @@
 """The windows that DNSMOS scores, as `speechmos` 0.0.1.1 and Microsoft's `dnsmos_local.py` cut them.
 
 Both repeat a short clip by doubling it until it holds a window of 9.01 s and then step by one second. Both compute the
-end of window k as `int((k + 9.01) * 16000)`, which float rounding makes one sample short for k = 7..23 and 119..122; such
-a window is skipped, so a clip of 30 s is scored on its first 15 s. Published scores have this in them, and so have ours.
+end of window k as `int((k + 9.01) * 16000)`, which float rounding makes one sample short for k = 7..23 and 119..122.
+Such a window is skipped, so a clip of 30 s is scored on its first 15 s; published scores have this in them.
 """
 
 from __future__ import annotations

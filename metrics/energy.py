@@ -6,7 +6,7 @@ import torch
 
 from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
 from metrics.clips import SILENCE_DBFS, unusable
-from metrics.frames import DYNAMIC_RANGE_DB, FRAME_S, HOP_S, frame_levels, loudest
+from metrics.frames import DYNAMIC_RANGE_DB, FRAME_S, HOP_S, TOO_SHORT, frame_levels, loudest
 from metrics.packages import versions
 
 
@@ -49,7 +49,7 @@ class Energy:
                 scores.refuse(index, reason)
                 continue
             if not counts[index]:
-                scores.refuse(index, "the clip is shorter than one frame of 25 ms")
+                scores.refuse(index, TOO_SHORT)
                 continue
             scores["energy_mean_db"][index] = float(mean[index])
             scores["energy_std_db"][index] = float(std[index])

@@ -8,6 +8,7 @@ from torch.nn.functional import avg_pool1d, pad
 
 FRAME_S, HOP_S = 0.025, 0.010
 DYNAMIC_RANGE_DB = 40.0  # a frame further below the loudest one than this is a pause
+TOO_SHORT = "the clip is shorter than one frame of 25 ms"
 
 _LOWEST_POWER = 1e-20  # keeps the logarithm of a frame of zeros finite, at -200 dBFS
 

@@ -105,7 +105,7 @@ class Aligner:
     """Viterbi alignment of a sentence in which some places have alternatives; nothing is pruned."""
 
     def __init__(self) -> None:
-        self._decoder = _decoder(lm=None, beam=_ALL_PATHS, pbeam=_ALL_PATHS, wbeam=_ALL_PATHS)
+        self._decoder = _decoder(lm=None, compallsen=True, beam=_ALL_PATHS, pbeam=_ALL_PATHS, wbeam=_ALL_PATHS)
         self._known: set[str] = set()
         for phone in PHONES:
             self._word(phone)

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
-from metrics.frames import DYNAMIC_RANGE_DB, FRAME_S, HOP_S, frame_levels, loudest
+from metrics.clips import broken
+from metrics.frames import DYNAMIC_RANGE_DB, FRAME_S, HOP_S, TOO_SHORT, frame_levels, loudest
 from metrics.packages import versions
 
 QUIET_DBFS = -60.0
@@ -48,25 +49,19 @@ class Signal:
         silent = frames & ((levels < loudest(levels, frames) - DYNAMIC_RANGE_DB) | (levels < QUIET_DBFS))
         frame_counts, silent_counts = frames.sum(dim=1).tolist(), silent.sum(dim=1).tolist()
         clipped_counts = (clipped(audio) & batch.mask().to(self._device)).sum(dim=1).tolist()
+        reasons = broken(batch)
         for index, length in enumerate(batch.lengths.tolist()):
-            scores["duration_s"][index] = length / batch.sample_rate
-            if not bool(batch.clip(index).isfinite().all()):
-                self._explain(scores, index, "the clip has samples that are not finite numbers")
-                continue
-            if frame_counts[index]:
-                scores["silence_ratio"][index] = silent_counts[index] / frame_counts[index]
+            if reason := reasons.get(index):
+                scores.refuse(index, reason)
+                del scores.reasons[index]["duration_s"]
             else:
-                scores.reasons[index]["silence_ratio"] = "the clip is shorter than one frame of 25 ms"
-            if length:
                 scores["clipping_ratio"][index] = clipped_counts[index] / length
-            else:
-                scores.reasons[index]["clipping_ratio"] = "the clip has no samples"
+                if frame_counts[index]:
+                    scores["silence_ratio"][index] = silent_counts[index] / frame_counts[index]
+                else:
+                    scores.reasons[index]["silence_ratio"] = TOO_SHORT
+            scores["duration_s"][index] = length / batch.sample_rate
         return scores
-
-    @staticmethod
-    def _explain(scores: Scores, index: int, reason: str) -> None:
-        for column in ("silence_ratio", "clipping_ratio"):
-            scores.reasons[index][column] = reason
 
     def passport(self) -> Passport:
         return Passport(

@@ -49,19 +49,18 @@ class Ge2eEncoder(nn.Module):
         return encoder.eval().requires_grad_(False)
 
 
-@torch.inference_mode()
 def embed(encoder: Ge2eEncoder, speech: Sequence[Tensor]) -> Tensor:
     """Embeddings of length 1, float32 [clips, 256], of prepared speech, each float32 [samples at 16 kHz], not empty.
 
-    A clip's embedding is the mean of its partials' embeddings, as `VoiceEncoder.embed_utterance` has it; the partials of
-    all clips share the passes through the encoder.
+    A clip's embedding is the mean of its partials' embeddings, as `VoiceEncoder.embed_utterance` has it; the partials
+    of all clips share the passes through the encoder.
     """
     if not speech:
         return torch.zeros(0, encoder.linear.out_features)
     device = encoder.linear.weight.device
     mels = [_partial_mels(clip.to(device)) for clip in speech]
-    partials = torch.cat([encoder(chunk) for chunk in torch.cat(mels).split(_PARTIALS_PER_PASS)]).cpu()
-    means = torch.stack([own.mean(dim=0) for own in partials.split([len(own) for own in mels])])
+    partials = torch.cat([encoder(chunk) for chunk in torch.split(torch.cat(mels), _PARTIALS_PER_PASS)]).cpu()
+    means = torch.stack([own.mean(dim=0) for own in torch.split(partials, [len(own) for own in mels])])
     return normalize(means, dim=1)
 
 

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from metrics.base import ClipBatch, ClipInfo
 from metrics.clips import unusable
+from metrics.packages import sha256
 from metrics.speaker_speech import SAMPLE_RATE, prepare, too_little
 
 
@@ -33,13 +34,13 @@ class Reference:
 def combine(embeddings: Tensor) -> Reference:
     """The reference made of the embeddings of its clips, float32 [clips, dimensions], each of length 1."""
     clips = len(embeddings)
-    others = normalize((embeddings.sum(dim=0) - embeddings) / max(1, clips - 1), dim=1)
+    others = normalize(embeddings.sum(dim=0) - embeddings, dim=1)
     ceiling = float((embeddings * others).sum(dim=1).mean()) if clips > 1 else None
     return Reference(normalize(embeddings.mean(dim=0), dim=0), clips, ceiling)
 
 
 def check_reference(paths: Sequence[Path]) -> None:
-    """Raise ValueError, naming the file, if a reference clip cannot be read, is silent, or has under 0.5 s of speech."""
+    """Raise ValueError, naming the file, if a clip cannot be read, is silent, or has less than 0.5 s of speech."""
     if not paths:
         raise ValueError("There is no reference clip: give at least one recording of the speaker.")
     for path in paths:
@@ -57,6 +58,18 @@ def reference_speech(path: Path) -> Tensor:
     return speech
 
 
+def content_digest(path: Path) -> str:
+    """sha256 of a reference file. Raises ValueError, naming it, if it cannot be read."""
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"The reference clip {path} cannot be read ({error}): give a WAV or FLAC file.")
+
+
 def _read(path: Path) -> Tensor:
     """Mono mix, resampled to 16 kHz, float32 [samples]."""
     import soundfile
@@ -64,8 +77,8 @@ def _read(path: Path) -> Tensor:
 
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise ValueError(f"The reference clip {path} cannot be read ({error}): give a WAV or FLAC file.") from error
+    except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a file called .raw
+        raise _unreadable(path, error) from error
     mono = np.ascontiguousarray(samples.mean(axis=1))
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")

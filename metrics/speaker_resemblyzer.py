@@ -12,7 +12,7 @@ from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
 from metrics.clips import SILENCE_DBFS, require_rate, unusable
 from metrics.packages import missing_packages, sha256, versions
 from metrics.speaker_ge2e import WEIGHTS_FILE, Ge2eEncoder, embed, weights
-from metrics.speaker_reference import Reference, combine, reference_speech
+from metrics.speaker_reference import Reference, combine, content_digest, reference_speech
 from metrics.speaker_speech import MIN_SPEECH_S, SAMPLE_RATE, TARGET_DBFS, prepare, too_little
 
 
@@ -48,21 +48,12 @@ class ResemblyzerSimilarity:
         require_rate(batch, self.spec)
         scores = Scores(self.spec, len(batch))
         references = self._references(batch)
-        reasons = unusable(batch)
-        speech: dict[int, Tensor] = {}
-        for index, info in enumerate(batch.info):
-            if not info.reference:
-                reasons[index] = "no reference clip of the speaker was given"
-            elif index not in reasons:
-                speech[index] = prepare(batch.clip(index).cpu())
-                if shortage := too_little(speech[index]):
-                    reasons[index] = f"the clip {shortage}"
-                    del speech[index]
+        speech, reasons = _speech(batch)
         for index, reason in reasons.items():
             scores.refuse(index, reason)
         for index, embedding in zip(speech, self._embed(list(speech.values())), strict=True):
             reference = references[batch.info[index].reference]
-            cosine = float(embedding @ reference.centroid)
+            cosine = min(1.0, float(embedding @ reference.centroid))
             scores["speaker_cosine"][index] = cosine
             scores["speaker_similarity"][index] = (cosine + 1) / 2
             scores.details[index]["reference_clips"] = reference.clips
@@ -71,15 +62,16 @@ class ResemblyzerSimilarity:
         return scores
 
     def _references(self, batch: ClipBatch) -> dict[tuple[Path, ...], Reference]:
-        wanted = {info.reference for info in batch.info if info.reference}
-        digests = {path: sha256(path) for paths in wanted for path in paths}
+        wanted = list(dict.fromkeys(info.reference for info in batch.info if info.reference))
+        digests = {path: content_digest(path) for paths in wanted for path in paths}
         new = {digest: path for path, digest in digests.items() if digest not in self._reference_embeddings}
         embeddings = self._embed([reference_speech(path) for path in new.values()])
         self._reference_embeddings.update(zip(new, embeddings, strict=True))
-        return {paths: combine(self._stored([digests[path] for path in paths])) for paths in wanted}
-
-    def _stored(self, digests: Sequence[str]) -> Tensor:
-        return torch.stack([self._reference_embeddings[digest] for digest in dict.fromkeys(digests)])
+        stored = self._reference_embeddings
+        return {
+            paths: combine(torch.stack([stored[digest] for digest in dict.fromkeys(map(digests.__getitem__, paths))]))
+            for paths in wanted
+        }
 
     def _embed(self, speech: Sequence[Tensor]) -> Tensor:
         if self._encoder is None:
@@ -107,3 +99,19 @@ class ResemblyzerSimilarity:
     @classmethod
     def unavailable(cls) -> str | None:
         return missing_packages(("resemblyzer", "webrtcvad"), "bundled")
+
+
+def _speech(batch: ClipBatch) -> tuple[dict[int, Tensor], dict[int, str]]:
+    """Prepared speech of every clip that has enough of it and a reference, and the reasons of the others, by index."""
+    speech: dict[int, Tensor] = {}
+    reasons = unusable(batch)
+    for index, info in enumerate(batch.info):
+        if not info.reference:
+            reasons[index] = "no reference clip of the speaker was given"
+        elif index not in reasons:
+            prepared = prepare(batch.clip(index).cpu())
+            if shortage := too_little(prepared):
+                reasons[index] = f"the clip {shortage}"
+            else:
+                speech[index] = prepared
+    return speech, reasons

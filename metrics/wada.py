@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
+from metrics.clips import broken
 from metrics.packages import versions
 from metrics.wada_table import DB_FIRST, DB_LAST, PUBLISHED_G
 
@@ -40,25 +41,21 @@ class WadaSnr:
 
     def score(self, batch: ClipBatch) -> Scores:
         scores = Scores(self.spec, len(batch))
+        reasons = broken(batch)
         magnitude, mask = batch.audio.to(self._device).abs(), batch.mask().to(self._device)
-        finite = magnitude.isfinite().logical_or(~mask).all(dim=1).tolist()
         zeros = _masked_mean((magnitude == 0).float(), mask).tolist()
-        statistic = amplitude_statistic(magnitude, mask)
-        snr, saturated = invert(statistic)
-        for index, length in enumerate(batch.lengths.tolist()):
-            if length == 0:
-                scores.refuse(index, "the clip has no samples")
+        snr, saturated = invert(amplitude_statistic(magnitude, mask))
+        for index in range(len(batch)):
+            if reason := reasons.get(index):
+                scores.refuse(index, reason)
                 continue
-            if not finite[index]:
-                scores.refuse(index, "the clip has samples that are not finite numbers")
-                continue
-            scores["digital_silence_ratio"][index] = zeros[index]
             if zeros[index] == 1:
-                for column in ("wada_snr_db", "wada_saturated"):
-                    scores.reasons[index][column] = "every sample of the clip is zero"
-                continue
-            scores["wada_snr_db"][index] = float(snr[index])
-            scores["wada_saturated"][index] = float(saturated[index])
+                scores.refuse(index, "every sample of the clip is zero")
+                del scores.reasons[index]["digital_silence_ratio"]
+            else:
+                scores["wada_snr_db"][index] = float(snr[index])
+                scores["wada_saturated"][index] = float(saturated[index])
+            scores["digital_silence_ratio"][index] = zeros[index]
         return scores
 
     def passport(self) -> Passport:

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 300, 150
 Scale = Callable[[float], float]
-_LEFT, _RIGHT, _TOP, _BOTTOM = 30, 8, 30, 20
+_LEFT, _RIGHT, _TOP, _BOTTOM = 30, 14, 30, 20
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def bin_values(values: Sequence[float], about: int = 18) -> Bins:
 
 def histogram(bins: Bins, marks: Marks, unit: str, label: str) -> Markup:
     """A histogram with counts, a labelled axis, the mean with its interval, and the reference speaker's level."""
-    low = min(bins.low, *_given(marks.reference))
-    high = max(bins.high, *_given(marks.reference))
+    low, high = _domain(bins, marks)
     right, floor = WIDTH - _RIGHT, HEIGHT - _BOTTOM
 
     def x(value: float) -> float:
@@ -80,8 +79,7 @@ def histogram(bins: Bins, marks: Marks, unit: str, label: str) -> Markup:
 def spark(bins: Bins, marks: Marks, label: str) -> Markup:
     """The same distribution, small enough for a table cell."""
     width, height = 120, 26
-    low = min(bins.low, *_given(marks.reference))
-    high = max(bins.high, *_given(marks.reference))
+    low, high = _domain(bins, marks)
 
     def x(value: float) -> float:
         return 1 + (value - low) / (high - low) * (width - 2)
@@ -151,8 +149,11 @@ def _svg(kind: str, width: int, height: int, label: str | None, parts: Sequence[
     return opening + Markup("").join(escape(part) for part in parts) + Markup("</svg>")
 
 
-def _given(value: float | None) -> tuple[float, ...]:
-    return () if value is None else (value,)
+def _domain(bins: Bins, marks: Marks) -> tuple[float, float]:
+    """From end to end of the bins, and as far as the reference speaker's level."""
+    if marks.reference is None:
+        return bins.low, bins.high
+    return min(bins.low, marks.reference), max(bins.high, marks.reference)
 
 
 def _round_step(about: float) -> float:

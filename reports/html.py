@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _ASSETS = Path(__file__).parent / "assets"
+_ENVIRONMENT = ("python", "platform", "packages")  # of the manifest, shown apart
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def render_html(
     """
     columns, main = ordered(summary["columns"]), main_columns(summary)
     script = (_ASSETS / "report.js").read_text(encoding="utf-8")
-    lines = summary_lines(summary)
+    lines, worst = summary_lines(summary), worst_lists(summary, rows, main, ClipReader(run_dir))
+    environment = {key: manifest[key] for key in _ENVIRONMENT if key in manifest}
     context = {
         "style": Markup((_ASSETS / "report.css").read_text(encoding="utf-8")),
         "script": Markup(script),
@@ -78,9 +80,12 @@ def render_html(
         "missing": _missing_reasons(rows, columns),
         "main": main,
         "tag_groups": tag_groups(summary, main),
-        "worst_lists": worst_lists(summary, rows, main, ClipReader(run_dir)),
+        "worst_lists": worst,
+        "carded": {entry.utterance: entry.anchor for ranking in worst for entry in ranking.entries},
         "columns": columns,
         "rows": [_table_row(row, summary, columns) for row in rows],
+        "environment": environment,
+        "manifest_facts": {k: v for k, v in manifest.items() if k != "passports" and k not in environment},
     }
     return _environment().get_template("report.html.j2").render(context)
 
@@ -95,13 +100,18 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(minus=_minus, code=_code, loose=loose)
+    environment.filters.update(minus=_minus, code=_code, breakable=_breakable, loose=loose)
     return environment
 
 
 def _minus(text: str) -> str:
     """A number with a real minus sign, as wide as a plus."""
     return text.replace("-", "−")
+
+
+def _breakable(name: str) -> Markup:
+    """A column's name that may break after its underscores where room is short."""
+    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def _code(sentence: str) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from reports.columns import DIRECTION, judgement, ordered
 from reports.values import MISSING, decimals, interval, number, percent, signed
@@ -24,13 +24,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the summary table. A column that no utterance has keeps its line and says why in `absent`."""
+    """One line of the summary table. A column that no utterance has keeps its line and says why in `absent`.
+
+    kind: told apart in words where a column has both a mean and a pooled figure.
+    """
 
     name: str
     description: str = ""
     unit: str = ""
     direction: str = ""
-    pooled: bool = False
+    kind: Literal["", "mean over utterances", "pooled over the corpus"] = ""
     mean: str = MISSING
     interval: str = MISSING
     n: str = "0"
@@ -39,6 +42,10 @@ class Line:
     reference: str = MISSING
     difference: Difference | None = None
     absent: str | None = None
+
+    @property
+    def pooled(self) -> bool:
+        return self.kind == "pooled over the corpus"
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[Line]:
@@ -61,6 +68,7 @@ def _mean_line(summary: Mapping[str, Any], name: str) -> Line:
     return Line(
         name,
         description=column.get("description") or "",
+        kind="mean over utterances" if f"{name}_corpus" in (summary.get("corpus") or {}) else "",
         unit=column["unit"],
         direction=DIRECTION[column["better"]],
         mean=number(column["mean"], digits),
@@ -80,7 +88,7 @@ def _pooled_line(summary: Mapping[str, Any], name: str, pooled: Mapping[str, Any
         description=pooled.get("description") or "",
         unit=pooled["unit"],
         direction=DIRECTION[pooled["better"]],
-        pooled=True,
+        kind="pooled over the corpus",
         mean=number(pooled["value"], digits),
         interval=interval(pooled["ci95"], digits),
         n=f"{pooled['errors']} of {pooled['of']}",

@@ -1,4 +1,4 @@
-"""A spectrogram as a small PNG: 0 to 8 kHz, 70 dB, time from left to right."""
+"""A spectrogram as a small PNG: 0 to 8 kHz, 60 dB, time from left to right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOP_HZ = 8000
 _ROWS = 128
 _COLUMNS = 480
 _LEVELS = 64
-_RANGE_DB = 70.0
+_RANGE_DB = 60.0
 _WINDOW_S = 0.032  # bins of 31.25 Hz: 256 up to 8 kHz, two to a row
 
 
@@ -37,7 +37,9 @@ def _power(samples: NDArray[np.float32], sample_rate: int) -> NDArray[Any]:
     import numpy as np
 
     window = round(_WINDOW_S * sample_rate)
-    padded = np.pad(samples, (window // 2, window - window // 2))
+    # Pre-emphasis, 6 dB per octave: without it rumble sets the scale and consonants stay dark.
+    emphasised = samples - 0.97 * np.concatenate([samples[:1], samples[:-1]])
+    padded = np.pad(emphasised, (window // 2, window - window // 2))
     frames = min(_COLUMNS, max(1, len(samples) * 400 // sample_rate))
     starts = np.linspace(0, len(padded) - window, frames).astype(np.int64)
     cut = padded[starts[:, None] + np.arange(window)] * np.hanning(window)
@@ -50,12 +52,12 @@ def _power(samples: NDArray[np.float32], sample_rate: int) -> NDArray[Any]:
 
 
 def _palette() -> list[int]:
-    """Green's cubehelix (2011): luminance rises evenly from dark to light, so it also reads in grey."""
+    """Green's cubehelix (2011), navy to orange to white: luminance rises evenly, so it also reads in grey."""
     import numpy as np
 
     shade = np.linspace(0.06, 1.0, _LEVELS)
-    angle = 2 * np.pi * (0.5 / 3 + 1 - 1.1 * shade)
-    strength = 1.1 * shade * (1 - shade) / 2
+    angle = 2 * np.pi * 0.55 * shade
+    strength = 1.4 * shade * (1 - shade) / 2
     mix = np.array([[-0.14861, 1.78277], [-0.29227, -0.90649], [1.97294, 0.0]])
     rgb = shade[:, None] + strength[:, None] * (np.stack([np.cos(angle), np.sin(angle)], axis=1) @ mix.T)
     return [int(value) for value in (255 * np.clip(rgb, 0, 1)).round().ravel()]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from reports.lines import Line, coverage_sentence, judge_notices, summary_lines
-from reports.values import MISSING
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLE = {"better": "green", "worse": "bold red", "changed": "yellow"}
+_NUMERIC = frozenset({"mean", "95 % interval", "n", "baseline", "diff."})
 _WORST = 3
+
+
+@dataclass(frozen=True)
+class _Row:
+    cells: tuple[str, ...]
+    style: str
 
 
 def terminal_table(summary: Mapping[str, Any]) -> Group:
@@ -25,45 +32,48 @@ def terminal_table(summary: Mapping[str, Any]) -> Group:
     from rich.console import Group
 
     lines = summary_lines(summary)
-    parts: list[RenderableType] = [_columns(summary, lines)]
+    parts: list[RenderableType] = [_columns(summary, lines), "", *_absent(lines)]
     if summary.get("baseline"):
-        parts.append(_comparison(summary["baseline"], lines))
-    parts += _notices(summary)
-    parts.append(_coverage(summary))
-    return Group(*parts)
+        parts += [_comparison(summary["baseline"], lines), ""]
+    return Group(*parts, *_notices(summary), _coverage(summary))
 
 
 def _columns(summary: Mapping[str, Any], lines: list[Line]) -> Table:
-    table = _table(f"{summary.get('model') or summary['run']} on {summary.get('suite') or 'existing audio'}")
-    table.add_column("column", no_wrap=True)
-    table.add_column("mean", justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True, style="dim")
-    table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("n", justify="right")
-    table.add_column("worst utterances, or why not", overflow="fold", ratio=1)
+    rows = []
     for line in lines:
+        n = worst = ""
         if line.absent is not None:
-            cells = [line.name, MISSING, "", "", "", f"absent: {line.absent}"]
-            _add(table, cells, "yellow")
+            worst = "absent, see below"
+        elif line.pooled:
+            worst = "pooled"
         else:
-            n = f"{line.n} ({line.missing} missing)" if line.missing else line.n
-            worst = "pooled over all utterances" if line.pooled else ", ".join(line.worst[:_WORST])
-            _add(table, [line.name, line.mean, line.unit, line.interval, n, worst])
-    return table
+            n, worst = f"{line.n}/{int(line.n) + line.missing}", ", ".join(line.worst[:_WORST])
+        style = "yellow" if line.absent is not None else ""
+        rows.append(_Row((line.name, line.mean, line.unit, line.interval, n, worst), style))
+    title = f"{summary.get('model') or summary['run']} on {summary.get('suite') or 'existing audio'}"
+    return _table(title, ("column", "mean", "unit", "95 % interval", "n", "worst"), rows)
 
 
 def _comparison(baseline: Mapping[str, Any], lines: list[Line]) -> Table:
-    table = _table(f"Paired difference to the baseline {baseline['model']} ({baseline['run']})")
-    table.add_column("column", no_wrap=True)
-    for heading in ("baseline", "this run", "difference", "95 % interval", "pairs"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for line in lines:
-        found = line.difference
-        if found:
-            numbers = [found.baseline_mean, found.mean, found.value, found.interval, str(found.pairs)]
-            _add(table, [line.name, *numbers, found.judgement], _STYLE.get(found.judgement, ""))
-    return table
+    compared = [(line.name, line.difference) for line in lines if line.difference]
+    pairs = sorted({difference.pairs for _, difference in compared}) or [0]
+    count = f"{pairs[0]} to {pairs[-1]}" if len(pairs) > 1 else str(pairs[0])
+    rows = [
+        _Row((name, found.baseline_mean, found.value, found.interval, found.judgement), _STYLE.get(found.judgement, ""))
+        for name, found in compared
+    ]
+    title = f"Paired difference to the baseline {baseline['model']} ({baseline['run']}), {count} pairs"
+    return _table(title, ("column", "baseline", "diff.", "95 % interval", ""), rows)
+
+
+def _absent(lines: list[Line]) -> list[RenderableType]:
+    from rich.text import Text
+
+    return [
+        Text.assemble((f"{line.name} is absent: ", "bold"), line.absent, style="yellow")
+        for line in lines
+        if line.absent is not None
+    ]
 
 
 def _notices(summary: Mapping[str, Any]) -> list[RenderableType]:
@@ -84,16 +94,18 @@ def _coverage(summary: Mapping[str, Any]) -> Text:
     return Text(f"Coverage: {coverage_sentence(summary)}", style=style)
 
 
-def _table(title: str) -> Table:
+def _table(title: str, headings: Sequence[str], rows: Sequence[_Row]) -> Table:
+    """A table whose last column gives way where the terminal is narrow. Text is never read as markup."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    return Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-
-
-def _add(table: Table, cells: list[str], style: str = "") -> None:
-    """As plain text: brackets in names and reasons are not markup."""
-    from rich.text import Text
-
-    table.add_row(*(Text(cell) for cell in cells), style=style)
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True)
+    for place, heading in enumerate(headings):
+        last = place == len(headings) - 1
+        longest = max([len(heading), *(len(row.cells[place]) for row in rows)])
+        justify: Literal["left", "right"] = "right" if heading in _NUMERIC else "left"
+        table.add_column(heading, justify=justify, no_wrap=not last, min_width=None if last else longest)
+    for row in rows:
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row.cells), style=row.style)
+    return table

@@ -16,18 +16,16 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def decimals(column: Mapping[str, Any]) -> int:
-    """Digits after the point for every number of a column: three significant ones at its largest value.
+    """Digits after the point for every number of a column.
 
-    Ratios (no unit) get at least three, so that 0.95 and 0.953 can be told apart.
+    Ratios (no unit) get three, small ones as many as their mean needs for two significant ones; anything with a unit
+    gets three significant ones at its largest value.
     """
-    sizes = [abs(column[key]) for key in ("min", "max", "mean", "value") if is_number(column.get(key))]
-    scale = max(sizes, default=0.0)
-    at_least = 3 if not column.get("unit") and scale < 10 else 1
-    if scale == 0.0:
-        return at_least
-    if scale >= 1000:
-        return 0
-    return min(6, max(at_least, 2 - math.floor(math.log10(scale))))
+    typical = abs(next((column[key] for key in ("mean", "value") if is_number(column.get(key))), 0.0))
+    if not column.get("unit") and typical < 10:
+        return 3 if typical == 0 or typical >= 0.01 else min(6, 1 - math.floor(math.log10(typical)))
+    scale = max(typical, *(abs(column[key]) for key in ("min", "max") if is_number(column.get(key))), 1e-6)
+    return 0 if scale >= 1000 else min(6, max(1, 2 - math.floor(math.log10(scale))))
 
 
 def number(value: object, digits: int) -> str:

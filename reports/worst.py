@@ -34,6 +34,7 @@ class Card:
     diff: tuple[Piece, ...] | None
     decisions: tuple[Decision, ...]
     scores: tuple[tuple[str, str], ...]
+    gaps: tuple[tuple[str, str], ...]  # columns without a value here, and why
 
 
 @dataclass(frozen=True)
@@ -52,32 +53,40 @@ class WorstList:
     unit: str
     direction: str
     entries: tuple[Entry, ...]
+    failures: int  # utterances without speech that count in this column, with nothing to hear
 
 
 def worst_lists(
     summary: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], columns: Sequence[str], clips: ClipReader
 ) -> list[WorstList]:
-    """The worst five per column, as the summary names them, without any that has the best value there is."""
-    by_id = {row["utterance"]: row for row in rows}
+    """The worst five per column that can be listened to; none that has the best value there is."""
     shown: set[str] = set()
     lists = []
     for name in columns:
         column = summary["columns"][name]
         digits = decimals(column)
-        candidates = [by_id[key] for key in column.get("worst") or () if key in by_id]
+        scored = [row for row in rows if is_number(row.get(name))]
+        spoken = [row for row in scored if row["status"] == "ok" and not _perfect(row[name], column)]
         entries = []
-        for row in [row for row in candidates if not _perfect(row.get(name), column)][:_PER_COLUMN]:
+        for row in sorted(spoken, key=lambda row: _badness(row, name, column["better"]))[:_PER_COLUMN]:
             key = row["utterance"]
             card = None if key in shown else _card(row, summary, columns, clips)
             shown.add(key)
-            entries.append(Entry(key, _anchor(key), number(row.get(name), digits), card))
-        lists.append(WorstList(name, column["unit"], DIRECTION[column["better"]], tuple(entries)))
+            entries.append(Entry(key, _anchor(key), number(row[name], digits), card))
+        failures = sum(row["status"] != "ok" for row in scored)
+        lists.append(WorstList(name, column["unit"], DIRECTION[column["better"]], tuple(entries), failures))
     return lists
 
 
-def _perfect(value: object, column: Mapping[str, Any]) -> bool:
+def _badness(row: Mapping[str, Any], name: str, better: str) -> tuple[float, float]:
+    """Sorts the worst first. Among equally wrong pronunciations, the clearest mistake."""
+    margin = row.get("pronunciation_margin") if name == "pronunciation_accuracy" else None
+    return (-row[name] if better == "lower" else row[name], margin if is_number(margin) else 0.0)
+
+
+def _perfect(value: float, column: Mapping[str, Any]) -> bool:
     low, high = column.get("range") or (None, None)
-    return is_number(value) and value == (high if column["better"] == "higher" else low)
+    return value == (low if column["better"] == "lower" else high)
 
 
 def _card(row: Mapping[str, Any], summary: Mapping[str, Any], columns: Sequence[str], clips: ClipReader) -> Card:
@@ -90,7 +99,12 @@ def _card(row: Mapping[str, Any], summary: Mapping[str, Any], columns: Sequence[
         diff=tuple(word_diff(expected, heard)) if expected and heard is not None else None,
         decisions=tuple(_decision(entity) for entity in details.get("entities") or ()),
         scores=tuple((name, number(row.get(name), decimals(summary["columns"][name]))) for name in columns),
+        gaps=tuple((name, _why_missing(row, name)) for name in columns if not is_number(row.get(name))),
     )
+
+
+def _why_missing(row: Mapping[str, Any], name: str) -> str:
+    return (row.get("missing") or {}).get(name) or "no reason was given"
 
 
 def _decision(entity: Mapping[str, Any]) -> Decision:

@@ -90,7 +90,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     for key, tensor in sorted(canonical(tensors).tensors.items()):
         digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode() + b"\n")
         data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(memoryview(data.numpy()))
+        digest.update(data.numpy().data)
     return digest.hexdigest()
 
 

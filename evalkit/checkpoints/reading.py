@@ -105,10 +105,12 @@ def _load(path: Path) -> Any:
         foreign = foreign_globals(path, error)
         if foreign:
             raise EvalkitError(
-                f"The checkpoint {path} is refused: its pickle asks for {', '.join(foreign)}, which is no tensor and no "
+                f"The checkpoint {path} is refused: its pickle asks for {', '.join(foreign)}, which is no tensor or "
                 "plain container; nothing was executed. Ask its author for a safetensors file or a plain state dict."
             ) from error
-        raise EvalkitError(f"The checkpoint {path} is damaged or not a PyTorch file; copy or save it again.") from error
+        raise EvalkitError(
+            f"The checkpoint {path} is damaged or not what torch.save writes; copy or save it again."
+        ) from error
 
 
 def _unwrap(loaded: Any, path: Path) -> tuple[Mapping[Any, Any], dict[str, Any]]:

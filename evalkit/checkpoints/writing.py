@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -39,7 +40,10 @@ def write_checkpoint(
             with temporary.open("xb") as file:  # given a path, torch would store its random name inside the file
                 torch.save(nested, file)
         else:
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
             save_file(_untied(flat), temporary)
+            temporary.chmod(mode)  # save_file leaves a file that only its owner can read
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)  # makes the rename itself durable
@@ -47,7 +51,8 @@ def write_checkpoint(
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise EvalkitError(f"Cannot write {path}: {reason}; check that the folder exists and has space.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error above is the one to show
+            temporary.unlink(missing_ok=True)
 
 
 def _own(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

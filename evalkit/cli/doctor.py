@@ -20,7 +20,11 @@ def doctor(out: o.OutOption = Path("runs"), as_json: o.JsonOption = False) -> No
     print_rows("doctor", rows, as_json)
     if not as_json:
         todo = [row["to do"] for row in rows if row["to do"]]
-        print("\nEverything is in place: evalkit run CHECKPOINT --suite smoke" if not todo else f"\n{len(todo)} thing(s) to do, see above.")
+        print(
+            "\nEverything is in place: evalkit run CHECKPOINT --suite smoke"
+            if not todo
+            else f"\n{len(todo)} thing(s) to do, see above."
+        )
 
 
 def _row(check: str, state: str, finding: str, todo: str | None = None) -> dict[str, Any]:
@@ -47,7 +51,9 @@ def _judges() -> list[dict[str, Any]]:
     for name in METRICS.names():
         metric = METRICS.load(name)
         problem = metric.unavailable()
-        finding = problem or f"usable ({metric.spec.judge} judge)" if metric.spec.judge != "none" else problem or "usable"
+        finding = (
+            problem or f"usable ({metric.spec.judge} judge)" if metric.spec.judge != "none" else problem or "usable"
+        )
         rows.append(_row(f"metric {name}", "missing" if problem else "ok", finding, problem))
     return rows
 
@@ -69,4 +75,6 @@ def _disk(out: Path) -> dict[str, Any]:
     place = next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free / 2**30
     enough = free >= LEAST_FREE_GB
-    return _row("disk", "ok" if enough else "low", f"{free:.1f} GiB free at {place}", None if enough else "free some space")
+    return _row(
+        "disk", "ok" if enough else "low", f"{free:.1f} GiB free at {place}", None if enough else "free some space"
+    )

@@ -29,7 +29,13 @@ def _suites() -> list[dict[str, Any]]:
 
     suites = [load_suite(name) for name in SUITES.names()]
     return [
-        {"suite": s.name, "version": s.version, "items": len(s.items), "description": s.description, "sha256": s.sha256[:12]}
+        {
+            "suite": s.name,
+            "version": s.version,
+            "items": len(s.items),
+            "description": s.description,
+            "sha256": s.sha256[:12],
+        }
         for s in suites
     ]
 
@@ -38,10 +44,14 @@ def _engines() -> list[dict[str, Any]]:
     specs = [ENGINES.load(name).spec for name in ENGINES.names()]
     return [
         {
-            "engine": s.name, "version": s.version, "sample_rate": s.sample_rate, "front_end": s.front_end,
+            "engine": s.name,
+            "version": s.version,
+            "sample_rate": s.sample_rate,
+            "front_end": s.front_end,
             "layouts": [layout.name for layout in s.layouts],
             "options": [f"{name}={option.default}" for name, option in s.options.items()],
-            "batch_exact": s.batch_exact, "needs_voice": s.needs_voice,
+            "batch_exact": s.batch_exact,
+            "needs_voice": s.needs_voice,
         }
         for s in specs
     ]
@@ -53,16 +63,22 @@ def _metrics() -> list[dict[str, Any]]:
         metric = METRICS.load(name)
         rows.append(
             {
-                "metric": name, "version": metric.spec.version, "judge": metric.spec.judge,
+                "metric": name,
+                "version": metric.spec.version,
+                "judge": metric.spec.judge,
                 "columns": [column.name for column in metric.spec.columns],
-                "needs": sorted(metric.spec.needs), "usable": metric.unavailable() or "yes", "source": metric.spec.source,
+                "needs": sorted(metric.spec.needs),
+                "usable": metric.unavailable() or "yes",
+                "source": metric.spec.source,
             }
         )
     return rows
 
 
 def _mergers() -> list[dict[str, Any]]:
+    from evalkit.merging.base import find_method
+
     return [
-        {"method": name, "description": (MERGERS.load(name).__doc__ or "").strip().splitlines()[0]}
+        {"method": name, "description": (find_method(name).function.__doc__ or "").strip().splitlines()[0]}
         for name in MERGERS.names()
     ]

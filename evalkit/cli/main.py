@@ -18,7 +18,6 @@ INTERNAL_ERROR = 4
 INTERRUPTED = 130
 
 
-
 class _Group(TyperGroup):
     """Turns what a command raises into one sentence on standard error and the documented exit status."""
 
@@ -40,7 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Says whether a text-to-speech checkpoint got better: synthesises a suite, scores it, shows the evidence.",
-    epilog="Exit status: 0 fine, 1 the gate said no, 2 bad usage or input, 3 coverage fell short, 4 internal error, 130 interrupted.",
+    epilog="Exit status: 0 fine, 1 the gate said no, 2 bad usage or input, 3 coverage fell short, 4 internal error, "
+    "130 interrupted.",
 )
 app.command("run")(run.run)
 app.command("score")(score.score)

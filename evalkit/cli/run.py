@@ -28,7 +28,9 @@ def run(
         typer.Option("--items", help="Only items with these ids or tags, wildcards allowed: 'in-0*', 'kind:place'."),
     ] = None,
     limit: o.LimitOption = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Speak every item N times, each with its own seed.")] = 1,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Speak every item N times, each with its own seed.")
+    ] = 1,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the run.")] = 0,
     device: o.DeviceOption = "auto",
     baseline: o.BaselineOption = None,
@@ -43,7 +45,8 @@ def run(
         evalkit run merged.pth --suite indian-names --reference sarah/
     """
     from evalkit.cli.show import conclude, progress_bar
-    from evalkit.pipeline.run import Options, run_checkpoint
+    from evalkit.pipeline.job import Options
+    from evalkit.pipeline.run import run_checkpoint
 
     chosen = Options(out, reference, judges.value, o.comma_separated(metrics), device, baseline, limit)
     with progress_bar(quiet) as announce:

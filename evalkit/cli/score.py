@@ -33,7 +33,8 @@ def score(
     """
     from evalkit.cli.show import conclude, progress_bar
     from evalkit.pipeline.existing import plan_existing
-    from evalkit.pipeline.run import Options, score_files
+    from evalkit.pipeline.job import Options
+    from evalkit.pipeline.run import score_files
     from evalkit.suites import load_suite
 
     planned, content = plan_existing(audio, load_suite(suite).items if suite else ())

@@ -19,18 +19,33 @@ if TYPE_CHECKING:
 def progress_bar(quiet: bool) -> Iterator[Announce]:
     """Announces a run and then counts utterances and audio seconds. Silent when not on a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[audio]}"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-        console=console, disable=quiet or not console.is_terminal,
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[audio]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
     )
 
     def announce(folder: RunFolder, planned: int, done: int) -> Callable[[int, float], None]:
         if done and not quiet:
-            console.print(f"Resuming {folder.path}: {done} of {planned} utterances are done.", style="dim", highlight=False)
+            console.print(
+                f"Resuming {folder.path}: {done} of {planned} utterances are done.", style="dim", highlight=False
+            )
         task = bar.add_task("utterances", total=planned, audio="")
         seconds = 0.0
 
@@ -45,7 +60,6 @@ def progress_bar(quiet: bool) -> Iterator[Announce]:
 
     with bar:
         yield announce
-
 
 
 def conclude(finished: Finished, min_coverage: float, as_json: bool) -> None:
@@ -63,7 +77,7 @@ def conclude(finished: Finished, min_coverage: float, as_json: bool) -> None:
         )
     if coverage["metric_crashed"]:
         raise CoverageError(
-            f"A metric failed on {coverage['metric_crashed']} utterance(s): see their reasons in {finished.folder.report_path}."
+            f"A metric failed on {coverage['metric_crashed']} utterance(s): see why in {finished.folder.report_path}."
         )
 
 

@@ -45,11 +45,19 @@ def baseline_block(rows: Sequence[Row], columns: Mapping[str, Column], baseline:
             block[name] = {
                 "pairs": difference.pairs,
                 "unpaired": len(ours_by_item.keys() ^ theirs_by_item.keys()),
-                "difference": difference.difference, "ci95": difference.ci95,
-                "mean": difference.mean, "baseline_mean": difference.baseline_mean, "better": column.better,
+                "difference": difference.difference,
+                "ci95": difference.ci95,
+                "mean": difference.mean,
+                "baseline_mean": difference.baseline_mean,
+                "better": column.better,
             }
     summary = baseline.summary()
-    return {"run": summary["run"], "model": summary["model"], "coverage": summary["coverage"]["share"], "columns": block}
+    return {
+        "run": summary["run"],
+        "model": summary["model"],
+        "coverage": summary["coverage"]["share"],
+        "columns": block,
+    }
 
 
 def _suite(manifest: Mapping[str, Any]) -> str:

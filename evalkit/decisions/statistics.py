@@ -81,7 +81,9 @@ def ratio_interval(counts: Mapping[str, tuple[float, float]]) -> Ratio | None:
     if denominators.sum() == 0:
         return None
     interval = _bootstrap((numerators, denominators), _ratio, paired=True)
-    return Ratio(float(numerators.sum() / denominators.sum()), interval, float(numerators.sum()), float(denominators.sum()))
+    return Ratio(
+        float(numerators.sum() / denominators.sum()), interval, float(numerators.sum()), float(denominators.sum())
+    )
 
 
 def _mean(values: Floats, axis: int = -1) -> Floats:
@@ -103,7 +105,12 @@ def _bootstrap(data: tuple[Floats, ...], statistic: Any, paired: bool) -> Interv
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # degenerate resamples are handled below
         result = bootstrap(
-            data, statistic, n_resamples=RESAMPLES, method="BCa", paired=paired, vectorized=True,
+            data,
+            statistic,
+            n_resamples=RESAMPLES,
+            method="BCa",
+            paired=paired,
+            vectorized=True,
             rng=np.random.default_rng(SEED),
         )
     low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -38,7 +38,9 @@ def column_summaries(rows: Sequence[Row], columns: Mapping[str, Column], owner: 
     return {name: _column(rows, column, owner[name]) for name, column in present.items()}
 
 
-def absent_columns(rows: Sequence[Row], columns: Mapping[str, Column], unavailable: Mapping[str, str]) -> dict[str, str]:
+def absent_columns(
+    rows: Sequence[Row], columns: Mapping[str, Column], unavailable: Mapping[str, str]
+) -> dict[str, str]:
     """Column (or metric) -> why it has no value in the whole run."""
     absent = dict(unavailable)
     for name in columns:
@@ -56,8 +58,13 @@ def corpus_figures(rows: Sequence[Row]) -> dict[str, Any]:
         ratio = ratio_interval(_counts(rows, errors, units))
         if ratio is not None:
             figures[name] = {
-                "value": ratio.value, "ci95": ratio.ci95, "errors": ratio.numerator, "of": ratio.denominator,
-                "unit": "", "better": "lower", "description": description,
+                "value": ratio.value,
+                "ci95": ratio.ci95,
+                "errors": ratio.numerator,
+                "of": ratio.denominator,
+                "unit": "",
+                "better": "lower",
+                "description": description,
             }
     return figures
 
@@ -94,10 +101,19 @@ def _column(rows: Sequence[Row], column: Column, metric: str) -> dict[str, Any]:
     values = [row[column.name] for row in scored]
     low, high = column.range
     return {
-        "n": len(scored), "missing": len(rows) - len(scored),
-        "mean": mean.mean, "sd": mean.sd, "ci95": mean.ci95, "min": min(values), "max": max(values),
-        "unit": column.unit, "better": column.better, "range": [_finite(low), _finite(high)],
-        "description": column.description, "metric": metric, "worst": _worst(scored, column),
+        "n": len(scored),
+        "missing": len(rows) - len(scored),
+        "mean": mean.mean,
+        "sd": mean.sd,
+        "ci95": mean.ci95,
+        "min": min(values),
+        "max": max(values),
+        "unit": column.unit,
+        "better": column.better,
+        "range": [_finite(low), _finite(high)],
+        "description": column.description,
+        "metric": metric,
+        "worst": _worst(scored, column),
     }
 
 

@@ -66,7 +66,10 @@ def unusable(audio: Tensor, sample_rate: int) -> tuple[str, str] | None:
     if not bool(torch.isfinite(audio).all()):
         return "not_finite", "The audio holds NaN or infinite samples."
     if len(audio) < SHORTEST_S * sample_rate:
-        return "too_short", f"The audio is {len(audio) / sample_rate:.2f} s long; {SHORTEST_S} s is the least that is scored."
+        return (
+            "too_short",
+            f"The audio is {len(audio) / sample_rate:.2f} s long; {SHORTEST_S} s is the least that is scored.",
+        )
     peak = float(audio.abs().max())
     if peak < SILENT_PEAK:
         return "silent", "The audio is silent (no sample above -60 dBFS)."

@@ -25,7 +25,7 @@ class LoadedEngine:
 
 
 def pick_device(name: str) -> str:
-    """"auto" is the GPU where there is one. Raises EvalkitError when a GPU is asked for and there is none."""
+    """ "auto" is the GPU where there is one. Raises EvalkitError when a GPU is asked for and there is none."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -44,7 +44,8 @@ def load_engine(path: Path, engine_name: str | None, device: str, settings: Sequ
     broken = non_finite(weights.tensors)
     if broken:
         raise EvalkitError(
-            f"{path} holds NaN or Inf in {len(broken)} tensor(s), first {broken[0]}: the checkpoint is broken; make it again."
+            f"{path} holds NaN or Inf in {len(broken)} tensor(s), first {broken[0]}: "
+            "the checkpoint is broken; make it again."
         )
     name = engine_name or recognise(weights.tensors.keys(), {n: ENGINES.load(n).spec.layouts for n in ENGINES.names()})
     engine: Engine = ENGINES.load(name)(device=device)

@@ -29,7 +29,7 @@ def execute(
     log: UtteranceLog,
     progress: Progress,
 ) -> None:
-    """Process every batch that the log does not hold yet. A batch is in the log, with its audio on disk, or it is not."""
+    """Process every batch that the log does not hold yet. A batch is in the log, its audio on disk, or it is not."""
     done = {row["utterance"] for row in log.rows}
     progress(len(done), sum(row.get("duration_s") or 0.0 for row in log.rows))
     with ThreadPoolExecutor(FLAC_THREADS, thread_name_prefix="flac") as writers:

@@ -33,13 +33,17 @@ def plan_existing(path: Path, items: Sequence[Item] = ()) -> tuple[list[Utteranc
     elif not path.exists():
         raise EvalkitError(f"{path} does not exist: give a folder of audio or a CSV file with a column 'audio'.")
     else:
-        raise EvalkitError(f"{path} is neither a folder nor a .csv file: give a folder of audio or a CSV with a column 'audio'.")
+        raise EvalkitError(
+            f"{path} is neither a folder nor a .csv file: give a folder of audio or a CSV with a column 'audio'."
+        )
     if not planned:
         raise EvalkitError(f"{path} holds no audio to score.")
     seen: dict[str, Path | None] = {}
     for utterance in planned:
         if utterance.id in seen:
-            raise EvalkitError(f"Two files share the id '{utterance.id}' ({seen[utterance.id]} and {utterance.source}): rename one.")
+            raise EvalkitError(
+                f"Two files share the id '{utterance.id}' ({seen[utterance.id]} and {utterance.source}): rename one."
+            )
         seen[utterance.id] = utterance.source
     planned = [_with_item(utterance, {item.id: item for item in items}) for utterance in planned]
     return planned, _digest(planned)
@@ -56,7 +60,7 @@ def _from_file(folder: Path, audio: Path) -> Utterance:
     beside = audio.with_suffix(".txt")
     text = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", audio.relative_to(folder).with_suffix("").as_posix())
-    return _utterance(name, audio, text, text, (), ())
+    return _utterance(Item(name, text, text, (), ()), audio)
 
 
 def _from_csv(path: Path) -> list[Utterance]:
@@ -64,7 +68,9 @@ def _from_csv(path: Path) -> list[Utterance]:
         reader = csv.DictReader(file)
         header = reader.fieldnames or []
         if "audio" not in header:
-            raise EvalkitError(f"{path} has no column 'audio' in its first line: name the columns {', '.join(CSV_COLUMNS)}.")
+            raise EvalkitError(
+                f"{path} has no column 'audio' in its first line: name the columns {', '.join(CSV_COLUMNS)}."
+            )
         return [_from_row(path, line, row) for line, row in enumerate(reader, start=2)]
 
 
@@ -77,7 +83,7 @@ def _from_row(path: Path, line: int, row: Mapping[str, str | None]) -> Utterance
     spoken = (row.get("spoken") or "").strip() or text
     identity = (row.get("id") or "").strip() or re.sub(r"[^A-Za-z0-9._-]+", "-", Path(named).with_suffix("").as_posix())
     tags = tuple((row.get("tags") or "").split())
-    return _utterance(identity, audio, text, spoken, tags, _references(path, line, row.get("reference")))
+    return _utterance(Item(identity, text, spoken, (), tags), audio, _references(path, line, row.get("reference")))
 
 
 def _references(path: Path, line: int, named: str | None) -> tuple[Path, ...]:
@@ -90,9 +96,7 @@ def _references(path: Path, line: int, named: str | None) -> tuple[Path, ...]:
     return found
 
 
-def _utterance(
-    identity: str, audio: Path, text: str, spoken: str, tags: tuple[str, ...], references: tuple[Path, ...]
-) -> Utterance:
+def _utterance(item: Item, audio: Path, references: tuple[Path, ...] = ()) -> Utterance:
     import soundfile
 
     try:
@@ -100,8 +104,7 @@ def _utterance(
         rate, seconds = int(info.samplerate), float(info.duration)
     except (soundfile.LibsndfileError, RuntimeError):
         rate, seconds = None, 0.0  # the source finds out why and gives the utterance its status
-    item = Item(id=identity, text=text, spoken=spoken, entities=(), tags=tags)
-    return Utterance(identity, item, 0, 0, seconds, source=audio, sample_rate=rate, references=references)
+    return Utterance(item.id, item, 0, 0, seconds, source=audio, sample_rate=rate, references=references)
 
 
 def _digest(planned: list[Utterance]) -> str:

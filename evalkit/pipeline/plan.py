@@ -22,7 +22,7 @@ BATCH_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Utterance:
-    """One item spoken once. `expected_s` is a guess at its length; `source` is the audio file when it exists already."""
+    """One item spoken once. expected_s: a guess at its length; source: the audio file, when it exists already."""
 
     id: str
     item: Item

@@ -8,7 +8,18 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("evalkit", "torch", "numpy", "scipy", "onnxruntime", "pocketsphinx", "speechmos", "resemblyzer", "jiwer", "soxr")
+PACKAGES = (
+    "evalkit",
+    "torch",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "pocketsphinx",
+    "speechmos",
+    "resemblyzer",
+    "jiwer",
+    "soxr",
+)
 
 
 def package_versions() -> dict[str, str]:

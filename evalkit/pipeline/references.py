@@ -73,7 +73,9 @@ def _clips(path: Path, named_by: str) -> tuple[Path, ...]:
     if path.is_file():
         return (path,)
     if not path.is_dir():
-        raise EvalkitError(f"The reference {path} (from {named_by}) does not exist: give an audio file or a folder of them.")
+        raise EvalkitError(
+            f"The reference {path} (from {named_by}) does not exist: give an audio file or a folder of them."
+        )
     found = tuple(audio_files(path))
     if not found:
         raise EvalkitError(f"The reference folder {path} (from {named_by}) holds no audio files.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,32 +15,18 @@ from evalkit.files import digest
 from evalkit.pipeline.engine_setup import load_engine, pick_device
 from evalkit.pipeline.execute import Progress, execute
 from evalkit.pipeline.finish import finish
-from evalkit.pipeline.judges import Choice, Judges, choose, columns_of, passports
+from evalkit.pipeline.job import Job, Options
+from evalkit.pipeline.judges import choose, passports
 from evalkit.pipeline.plan import Utterance, batches, select_items, utterances
 from evalkit.pipeline.provenance import environment
 from evalkit.pipeline.references import check_references, describe, find_references
 from evalkit.pipeline.scoring import Scorer
-from evalkit.pipeline.sources import EngineSource, FileSource, Source
+from evalkit.pipeline.sources import EngineSource, FileSource
 from evalkit.runs.folder import RunFolder, find_or_name, open_run, write_manifest
 from evalkit.runs.log import UtteranceLog
 from evalkit.suites import load_suite
-from metrics import Column
 
-DEFAULT_OUT = Path("runs")
 FILES_PER_BATCH = 32
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `run` and `score` have in common."""
-
-    out: Path = DEFAULT_OUT
-    reference: Path | None = None
-    judges: Judges = "auto"
-    metrics: tuple[str, ...] = ()
-    device: str = "auto"
-    baseline: Path | None = None
-    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,24 +35,6 @@ class Finished:
 
     folder: RunFolder
     summary: Mapping[str, Any]
-
-
-@dataclass
-class _Job:
-    """Everything decided before the first sample is made."""
-
-    name: str
-    suite: str
-    content: dict[str, Any]  # what the run's identity is made of
-    record: dict[str, Any]  # the rest of the manifest
-    planned: Sequence[Utterance]
-    max_batch: int
-    source: Source
-    choices: Sequence[Choice]
-    references: tuple[Path, ...]
-    options: Options
-    timing_columns: bool
-    columns: dict[str, Column] = field(default_factory=dict)
 
 
 Announce = Callable[[RunFolder, int, int], Progress]  # folder, utterances planned, utterances done -> progress
@@ -103,13 +71,16 @@ def run_checkpoint(
         raise EvalkitError(f"The engine '{spec.name}' needs a voice: give a clip of the speaker with --reference.")
     voice = loaded.engine.prepare_voice(references[0], None) if spec.needs_voice else None
     engine_record = {
-        "name": spec.name, "version": spec.version, "front_end": spec.front_end, "sample_rate": spec.sample_rate,
+        "name": spec.name,
+        "version": spec.version,
+        "front_end": spec.front_end,
+        "sample_rate": spec.sample_rate,
         "options": dict(loaded.options),
     }
     planned = [_with_references(u, references) for u in utterances(items, repeats, seed)]
     suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
     return _carry_out(
-        _Job(
+        Job(
             name=checkpoint.stem,
             suite=suite.name,
             content={
@@ -136,7 +107,7 @@ def run_checkpoint(
             choices=choices,
             references=references,
             options=options,
-            timing_columns=True,
+            timings=True,
         ),
         announce,
     )
@@ -152,12 +123,17 @@ def score_files(
     planned = [_with_references(u, u.references or references) for u in planned[: options.limit]]
     check_references(sorted({path for u in planned for path in u.references}), choices)
     return _carry_out(
-        _Job(
+        Job(
             name=name,
             suite="audio",
             content={"audio": content_sha256, "items": [u.id for u in planned]},
             record={
-                "checkpoint": None, "engine": None, "voice": None, "repeats": 1, "seed": 0, "device": device,
+                "checkpoint": None,
+                "engine": None,
+                "voice": None,
+                "repeats": 1,
+                "seed": 0,
+                "device": device,
                 "suite": {"name": "audio", "version": "-", "sha256": content_sha256, "items": len(planned)},
             },
             planned=planned,
@@ -166,18 +142,18 @@ def score_files(
             choices=choices,
             references=references,
             options=options,
-            timing_columns=False,
+            timings=False,
         ),
         announce,
     )
 
 
-def _carry_out(job: _Job, announce: Announce) -> Finished:
+def _carry_out(job: Job, announce: Announce) -> Finished:
     manifest, folder = _identify(job)
     baseline = open_run(job.options.baseline) if job.options.baseline is not None else None
     if baseline is not None:
         check_baseline(manifest, baseline)
-    columns = columns_of(job.choices)
+    columns = job.metric_columns()
     scorer = Scorer(job.choices)
     try:
         with folder.locked():
@@ -185,19 +161,19 @@ def _carry_out(job: _Job, announce: Announce) -> Finished:
             log = UtteranceLog(folder.log_path)
             progress = announce(folder, len(job.planned), len(log.rows))
             execute(batches(job.planned, job.max_batch), job.source, scorer, columns, folder, log, progress)
-            summary = finish(
-                folder, log, job.choices, columns, len(job.planned), scorer, job.references, baseline, job.timing_columns
-            )
+            summary = finish(job, folder, log.rows, scorer, baseline)
     finally:
         scorer.close()
     return Finished(folder, summary)
 
 
-def _identify(job: _Job) -> tuple[dict[str, Any], RunFolder]:
+def _identify(job: Job) -> tuple[dict[str, Any], RunFolder]:
     """The manifest, and the folder that the content of the run names."""
     reference = describe(job.references)
     judged = passports(job.choices)
-    content_hash = digest({**job.content, "reference": reference and sorted(f["sha256"] for f in reference["files"]), "passports": judged})[:8]
+    content_hash = digest(
+        {**job.content, "reference": reference and sorted(f["sha256"] for f in reference["files"]), "passports": judged}
+    )[:8]
     folder = find_or_name(job.options.out, job.name, job.suite, content_hash)
     manifest = {
         "evalkit": __version__,

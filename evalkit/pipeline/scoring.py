@@ -112,10 +112,10 @@ def _merge(
                 result.missing[column.name] = f"the metric {name} failed: {type(single).__name__}: {single}"
             continue
         reasons = single.reasons[0] if isinstance(single, Scores) else {}
-        for column, values in single.items():
+        for key, values in single.items():
             finite = math.isfinite(values[0])
-            result.values[column] = values[0] if finite else None
+            result.values[key] = values[0] if finite else None
             if not finite:
-                result.missing[column] = reasons.get(column, NO_REASON)
+                result.missing[key] = reasons.get(key, NO_REASON)
         if isinstance(single, Scores):
             result.details.update(single.details[0])

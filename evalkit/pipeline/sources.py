@@ -62,7 +62,9 @@ class EngineSource:
                 torch.cuda.empty_cache()
                 self.largest = max(1, len(part) // 2)
             if len(part) == 1:
-                return [self._failed("failed", f"The engine raised {type(error).__name__}: {error}", self._text(part[0]))]
+                return [
+                    self._failed("failed", f"The engine raised {type(error).__name__}: {error}", self._text(part[0]))
+                ]
         middle = len(part) // 2
         return [*self._survive(part[:middle]), *self._survive(part[middle:])]
 
@@ -90,9 +92,7 @@ class EngineSource:
             timings = {"total_s": speech.seconds, "rtf": speech.seconds / (len(speech.audio) / rate)}
         if speech.first_chunk_s is not None:
             timings["first_chunk_s"] = speech.first_chunk_s
-        return Clip(
-            quantise(speech.audio), rate, read=request.text, phonemes=speech.phonemes, timings=timings
-        )
+        return Clip(quantise(speech.audio), rate, read=request.text, phonemes=speech.phonemes, timings=timings)
 
     def _failed(self, status: str, reason: str, read: str | None = None) -> Clip:
         return Clip(torch.zeros(0), self.engine.spec.sample_rate, status, reason, read=read)

@@ -21,7 +21,7 @@
       if (a.key === "" || b.key === "") return (a.key === "") - (b.key === "");
       return sign * (numeric ? a.key - b.key : collator.compare(a.key, b.key));
     });
-    for (const cell of header.parentNode.cells) if (cell.ariaSort) cell.setAttribute("aria-sort", "none");
+    for (const cell of header.parentNode.cells) if (cell.hasAttribute("aria-sort")) cell.setAttribute("aria-sort", "none");
     header.setAttribute("aria-sort", order);
     body.append(...keyed.map((entry) => entry.row));
   };

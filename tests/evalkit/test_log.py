@@ -35,7 +35,9 @@ def test_cut_at_every_byte_keeps_exactly_the_whole_batches(tmp_path: Path) -> No
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
         kept = [row["utterance"] for row in UtteranceLog(path).rows]
-        expected = ["a", "b", "c", "d", "e"] if length == len(content) else ["a", "b", "c"] if length >= first_batch else []
+        expected = (
+            ["a", "b", "c", "d", "e"] if length == len(content) else ["a", "b", "c"] if length >= first_batch else []
+        )
         assert kept == expected, f"cut at byte {length}"
         assert path.read_bytes() == b"".join(lines[: len(kept)])
 

@@ -1,0 +1,215 @@
+"""Reading: every shape that checkpoints come in, and every way a file can be bad."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from evalkit.checkpoints import read_checkpoint
+from evalkit.errors import EvalkitError
+
+
+class RunsCommand:
+    """A pickle of it runs a shell command when it is unpickled."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (self.command,)
+
+
+def save(path: Path, content: object, **options: Any) -> Path:
+    torch.save(content, path, **options)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """The sentence with which a file is refused; it must be one line and name the file."""
+    with pytest.raises(EvalkitError) as raised:
+        read_checkpoint(path)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert path.name in message
+    return message
+
+
+def test_nested_sections_are_flattened_as_spelled(tmp_path: Path) -> None:
+    bert, proj, step = torch.randn(3, 4), torch.randn(2), torch.tensor(7)
+    content = {"bert": {"module.w": bert}, "decoder": {"proj": {"bias": proj}, "step": step}}
+    checkpoint = read_checkpoint(save(tmp_path / "kokoro.pth", content))
+    assert checkpoint.sections == ("bert", "decoder")
+    assert checkpoint.format == "pth"
+    assert list(checkpoint.tensors) == ["bert.module.w", "decoder.proj.bias", "decoder.step"]
+    assert torch.equal(checkpoint.tensors["bert.module.w"], bert)
+    assert torch.equal(checkpoint.tensors["decoder.proj.bias"], proj)
+    assert checkpoint.tensors["decoder.step"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_flat_state_dict(tmp_path: Path, legacy: bool) -> None:
+    weights = {"a.weight": torch.randn(2, 2), "a.bias": torch.randn(2)}
+    path = save(tmp_path / "flat.pt", weights, _use_new_zipfile_serialization=not legacy)
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.sections == ()
+    assert checkpoint.tensors.keys() == weights.keys()
+    assert all(torch.equal(checkpoint.tensors[key], weights[key]) for key in weights)
+
+
+def test_a_module_saved_by_state_dict_reads_without_gradients(tmp_path: Path) -> None:
+    parameters = dict(torch.nn.Linear(3, 2).named_parameters())
+    checkpoint = read_checkpoint(save(tmp_path / "linear.pth", parameters))
+    assert set(checkpoint.tensors) == {"weight", "bias"}
+    assert not any(tensor.requires_grad for tensor in checkpoint.tensors.values())
+
+
+@pytest.mark.parametrize("wrapper", ["net", "model", "state_dict", "ema_model_state_dict"])
+def test_wrappers_are_unwrapped_and_training_state_is_left_out(tmp_path: Path, wrapper: str) -> None:
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(2)).sum().backward()
+    optimizer.step()
+    content = {
+        wrapper: {"decoder": layer.state_dict()},
+        "optimizer": optimizer.state_dict(),
+        "epoch": 3,
+        "val_loss": 0.5,
+        "config": {"name": "x"},
+    }
+    checkpoint = read_checkpoint(save(tmp_path / "wrapped.pth", content))
+    assert sorted(checkpoint.tensors) == ["decoder.bias", "decoder.weight"]
+    assert checkpoint.sections == ("decoder",)
+    assert checkpoint.extra == {"epoch": 3, "val_loss": 0.5, "config": {"name": "x"}}
+
+
+def test_a_wrapper_beside_another_dict_of_tensors_is_not_guessed_away(tmp_path: Path) -> None:
+    content = {"model_state_dict": {"w": torch.zeros(1)}, "ema_model_state_dict": {"w": torch.ones(1)}}
+    checkpoint = read_checkpoint(save(tmp_path / "both.pth", content))
+    assert list(checkpoint.tensors) == ["model_state_dict.w", "ema_model_state_dict.w"]
+
+
+def test_counters_among_the_tensors_become_extra(tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(save(tmp_path / "cosy.pt", {"llm.weight": torch.ones(2), "epoch": 4, "step": 10}))
+    assert list(checkpoint.tensors) == ["llm.weight"]
+    assert checkpoint.extra == {"epoch": 4, "step": 10}
+
+
+def test_safetensors_with_metadata(tmp_path: Path) -> None:
+    weights = {"encoder.w": torch.randn(4, 2).bfloat16(), "encoder.n": torch.tensor(3)}
+    save_file(weights, tmp_path / "a.safetensors", metadata={"recipe": "none"})
+    checkpoint = read_checkpoint(tmp_path / "a.safetensors")
+    assert checkpoint.format == "safetensors"
+    assert checkpoint.extra == {"recipe": "none"}
+    assert checkpoint.tensors.keys() == weights.keys()
+    assert all(torch.equal(checkpoint.tensors[key], weights[key]) for key in weights)
+
+
+def test_a_torch_file_is_mapped_not_copied(tmp_path: Path) -> None:
+    """The script's own peak memory, in a process of its own, stays far under the size of the file."""
+    save(tmp_path / "large.pth", {"w": torch.ones(24 * 2**20)})  # 96 MiB
+    script = (
+        "import resource, sys; from pathlib import Path; from evalkit.checkpoints import read_checkpoint\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "read_checkpoint(Path(sys.argv[1]))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "large.pth")]
+    kibibytes = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    (tmp_path / "large.pth").unlink()
+    assert kibibytes < 24 * 1024
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(tmp_path / "none.pth")
+    (tmp_path / "folder.pth").mkdir()
+    assert "is a folder" in refusal(tmp_path / "folder.pth")
+
+
+def test_unknown_suffix(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    assert "unknown suffix" in refusal(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+def test_damaged_files(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    weights = {"w": torch.randn(100)}
+    if path.suffix == ".pth":
+        torch.save(weights, path)
+    else:
+        save_file(weights, path)
+    whole = path.read_bytes()
+    for cut in (1, 5, len(whole) // 2, len(whole) - 3):
+        path.write_bytes(whole[:cut])
+        message = refusal(path)
+        assert "cut short" in message or "damaged" in message
+    path.write_bytes(b"")
+    assert "is empty" in refusal(path)
+    path.write_text("learning rate: 0.1\n")
+    assert "damaged or not" in refusal(path)
+
+
+def test_a_cut_legacy_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "legacy.pth", {"w": torch.randn(100)}, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes()[:-50])
+    assert "damaged" in refusal(path)
+
+
+def test_a_compressed_zip(tmp_path: Path) -> None:
+    save(tmp_path / "plain.pth", {"w": torch.zeros(1000)})
+    packed = zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(tmp_path / "plain.pth") as plain, packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    assert "compressed" in refusal(tmp_path / "packed.pth")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_pickle_that_would_run_code_is_refused_by_name(tmp_path: Path, protocol: int, archive: bool) -> None:
+    marker, path = tmp_path / "executed", tmp_path / "evil.pth"
+    content = {"w": torch.zeros(2) if archive else 0, "x": RunsCommand(f"touch {marker}")}
+    if archive:
+        torch.save(content, path, pickle_protocol=protocol)
+    else:
+        path.write_bytes(pickle.dumps(content, protocol=protocol))
+    message = refusal(path)
+    assert f"{os.system.__module__}.system" in message
+    assert "nothing was executed" in message
+    assert not marker.exists()
+    pickle.loads(pickle.dumps(RunsCommand(f"touch {marker}")))
+    assert marker.exists()  # the file was indeed armed
+
+
+def test_a_harmless_foreign_class_is_refused_by_name_too(tmp_path: Path) -> None:
+    path = save(tmp_path / "args.pth", {"w": torch.zeros(2), "args": argparse.Namespace(lr=1)})
+    assert "argparse.Namespace" in refusal(path)
+
+
+def test_files_without_tensors(tmp_path: Path) -> None:
+    assert "no tensors" in refusal(save(tmp_path / "counters.pth", {"epoch": 1}))
+    assert "no tensors" in refusal(save(tmp_path / "optimizer.pth", {"optimizer": {"m": torch.zeros(1)}}))
+    assert "holds a Tensor" in refusal(save(tmp_path / "bare.pth", torch.zeros(3)))
+
+
+def test_weights_that_would_be_dropped_are_refused(tmp_path: Path) -> None:
+    assert "in a list at 'layers'" in refusal(save(tmp_path / "list.pth", {"layers": [torch.ones(1)]}))
+    clash = {"a": {"b": torch.ones(1)}, "a.b": torch.zeros(1)}
+    assert "two tensors named 'a.b'" in refusal(save(tmp_path / "clash.pth", clash))
+    assert "not dense" in refusal(save(tmp_path / "sparse.pth", {"w": torch.eye(3).to_sparse()}))
+
+
+def test_a_dict_that_contains_itself(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"w": torch.zeros(1)}
+    content["model"] = content
+    assert "deep" in refusal(save(tmp_path / "loop.pth", content))
