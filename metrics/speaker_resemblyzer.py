@@ -67,11 +67,9 @@ class ResemblyzerSimilarity:
         new = {digest: path for path, digest in digests.items() if digest not in self._reference_embeddings}
         embeddings = self._embed([reference_speech(path) for path in new.values()])
         self._reference_embeddings.update(zip(new, embeddings, strict=True))
+        contents = {paths: dict.fromkeys(digests[path] for path in paths) for paths in wanted}
         stored = self._reference_embeddings
-        return {
-            paths: combine(torch.stack([stored[digest] for digest in dict.fromkeys(map(digests.__getitem__, paths))]))
-            for paths in wanted
-        }
+        return {paths: combine(torch.stack([stored[digest] for digest in own])) for paths, own in contents.items()}
 
     def _embed(self, speech: Sequence[Tensor]) -> Tensor:
         if self._encoder is None:

@@ -84,10 +84,17 @@ def render_html(
         "carded": {entry.utterance: entry.anchor for ranking in worst for entry in ranking.entries},
         "columns": columns,
         "rows": [_table_row(row, summary, columns) for row in rows],
+        "passports": [_passport(metric, found) for metric, found in (manifest.get("passports") or {}).items()],
         "environment": environment,
         "manifest_facts": {k: v for k, v in manifest.items() if k != "passports" and k not in environment},
     }
     return _environment().get_template("report.html.j2").render(context)
+
+
+def _passport(metric: str, passport: Mapping[str, Any]) -> dict[str, Any]:
+    """With the judge's own accuracy set apart."""
+    rest = {key: value for key, value in passport.items() if key not in ("metric", "accuracy")}
+    return {"metric": metric, "judge": passport.get("judge"), "accuracy": passport.get("accuracy"), "rest": rest}
 
 
 def _environment() -> Environment:

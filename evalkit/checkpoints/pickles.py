@@ -12,6 +12,8 @@ from evalkit.errors import EvalkitError
 ZIP_MAGIC = b"PK\x03\x04"
 # A pickle of tensor names and shapes takes kilobytes; more than this is not searched for a name to show.
 SEARCHED_BYTES = 16 * 2**20
+# What zipfile raises on damaged archives; the last two come from a damaged directory and a missing end.
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, EOFError)
 
 
 def is_archive(path: Path) -> bool:
@@ -25,8 +27,8 @@ def check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise EvalkitError(f"The checkpoint {path} is cut short or damaged ({error}); copy it again.") from error
+    except BROKEN_ZIP as error:
+        raise EvalkitError(f"The checkpoint {path} is cut short or damaged; copy it again.") from error
     if compressed:
         raise EvalkitError(f"The checkpoint {path} is a compressed zip, not a PyTorch file; save it with torch.save.")
 
@@ -41,16 +43,17 @@ def foreign_globals(path: Path, error: Exception) -> list[str]:
 
 
 def _pickle_of(path: Path) -> bytes:
-    """The pickle inside a PyTorch file, as far as it is searched."""
+    """The pickle inside a PyTorch file, as far as it is searched; nothing if it is damaged."""
     if not is_archive(path):
         with path.open("rb") as file:
             return file.read(SEARCHED_BYTES)
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith("data.pkl"):
-                with archive.open(name) as entry:
-                    return entry.read(SEARCHED_BYTES)
-    return b""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            with archive.open(name) as entry:
+                return entry.read(SEARCHED_BYTES)
+    except (*BROKEN_ZIP, StopIteration):
+        return b""
 
 
 def _globals(pickled: bytes) -> list[str]:

@@ -84,10 +84,10 @@ def conclude(finished: Finished, min_coverage: float, as_json: bool) -> None:
 def print_summary(finished: Finished) -> None:
     from rich.console import Console
 
-    from reports import print_terminal
+    from reports import terminal_table
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    print_terminal(finished.summary, console)
+    console.print(terminal_table(finished.summary))
     console.print(f"Report: {finished.folder.report_path}", highlight=False, soft_wrap=True)
 
 

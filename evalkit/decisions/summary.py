@@ -60,8 +60,8 @@ def corpus_figures(rows: Sequence[Row]) -> dict[str, Any]:
             figures[name] = {
                 "value": ratio.value,
                 "ci95": ratio.ci95,
-                "errors": ratio.numerator,
-                "of": ratio.denominator,
+                "errors": int(ratio.numerator),
+                "of": int(ratio.denominator),
                 "unit": "",
                 "better": "lower",
                 "description": description,
@@ -118,9 +118,14 @@ def _column(rows: Sequence[Row], column: Column, metric: str) -> dict[str, Any]:
 
 
 def _worst(scored: Sequence[Row], column: Column) -> list[str]:
+    """The utterances furthest from the best value; none that has it."""
     if column.better == "neither":
         return []
-    ordered = sorted(scored, key=lambda row: (row[column.name], row["utterance"]), reverse=column.better == "lower")
+    best = column.range[0] if column.better == "lower" else column.range[1]
+    ordered = sorted(
+        (row for row in scored if row[column.name] != best),
+        key=lambda row: (row[column.name] if column.better == "higher" else -row[column.name], row["utterance"]),
+    )
     return [row["utterance"] for row in ordered[:WORST]]
 
 

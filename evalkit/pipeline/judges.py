@@ -97,7 +97,7 @@ def _notice(name: str, kind: str) -> str | None:
     if kind != "bundled" or name not in STANDARD:
         return None
     return (
-        f"{name} comes from the bundled judge, a stand-in that works offline; it is not comparable with figures "
+        "scored by the bundled judge, a stand-in that works offline; not comparable with figures "
         f"from {STANDARD[name]}, which this version does not include yet."
     )
 

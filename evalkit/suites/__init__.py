@@ -41,7 +41,7 @@ For sentences alone, a bare `.jsonl` file of items (`id` and `text`) will do. To
 package's entry points under `evalkit.suites`.
 """
 
-from evalkit.suites.loader import SuiteRow, list_suites, load_suite
+from evalkit.suites.loader import load_suite
 from evalkit.suites.model import Item, Suite, SuiteEntity
 
-__all__ = ["Item", "Suite", "SuiteEntity", "SuiteRow", "list_suites", "load_suite"]
+__all__ = ["Item", "Suite", "SuiteEntity", "load_suite"]

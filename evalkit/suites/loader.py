@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
@@ -15,16 +14,6 @@ from evalkit.suites.schema import ItemLine, LexiconLine
 
 Lexicon = dict[str, LexiconLine]  # by case-folded spelling
 DIFFICULTIES = ("easy", "medium", "hard")
-
-
-@dataclass(frozen=True)
-class SuiteRow:
-    """A registered suite in a list. items: how many."""
-
-    name: str
-    version: str
-    items: int
-    description: str
 
 
 def load_suite(name_or_path: str) -> Suite:
@@ -50,12 +39,6 @@ def load_suite(name_or_path: str) -> Suite:
             f"There is no suite at {path}; give a folder, a .jsonl file, or one of {', '.join(registered)}."
         )
     raise EvalkitError(unknown("suite", name_or_path, registered))
-
-
-def list_suites() -> list[SuiteRow]:
-    """Every registered suite, built-in and from plugins, by name."""
-    suites = {name: _load_folder(_registered_folder(name)) for name in SUITES.names()}
-    return [SuiteRow(name, suite.version, len(suite.items), suite.description) for name, suite in suites.items()]
 
 
 def _registered_folder(name: str) -> Path:

@@ -16,6 +16,14 @@ from evalkit.suites.schema import Header
 
 Record = TypeVar("Record", bound=BaseModel)
 
+PATTERNS = {
+    "id": "does not make a file name; use letters, digits, '.', '_' and '-', beginning with a letter or digit",
+    "name": "does not make a file name; use letters, digits, '.', '_' and '-', beginning with a letter or digit",
+    "tags": "is not a tag; write name:value without blanks, such as 'domain:banking'",
+    "language": "is not a language code; write one such as 'ta' or 'en-IN'",
+    "kind": "is not a kind; write one lower-case word such as 'person'",
+}
+
 
 def read_header(path: Path) -> Header:
     try:
@@ -79,15 +87,6 @@ def _fault(error: ValidationError, model: type[BaseModel]) -> str:
             return f"{where}: {first['ctx']['error']}"
         case _:
             return f"{where}: {first['msg'].lower()}, not {first['input']!r}"
-
-
-PATTERNS = {
-    "id": "does not make a file name; use letters, digits, '.', '_' and '-', beginning with a letter or digit",
-    "name": "does not make a file name; use letters, digits, '.', '_' and '-', beginning with a letter or digit",
-    "tags": "is not a tag; write name:value without blanks, such as 'domain:banking'",
-    "language": "is not a language code; write one such as 'ta' or 'en-IN'",
-    "kind": "is not a kind; write one lower-case word such as 'person'",
-}
 
 
 def _required(model: type[BaseModel]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+import random
 import subprocess
 import sys
 import zipfile
@@ -157,6 +158,28 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
     assert "is empty" in refusal(path)
     path.write_text("learning rate: 0.1\n")
     assert "damaged or not" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["archive", "legacy", "safetensors"])
+def test_changed_bytes_are_read_or_refused_in_one_sentence(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{'safetensors' if kind == 'safetensors' else 'pth'}"
+    weights = {"encoder.w": torch.randn(3, 4), "decoder.w": torch.randn(10)}
+    if kind == "safetensors":
+        save_file(weights, path)
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=kind == "archive")
+    whole, generator, refused = path.read_bytes(), random.Random(0), 0
+    for _ in range(300):
+        changed = bytearray(whole)
+        for _ in range(generator.choice([1, 1, 2, 8])):
+            changed[generator.randrange(len(changed))] = generator.randrange(256)
+        path.write_bytes(changed)
+        try:
+            read_checkpoint(path)
+        except EvalkitError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 50
 
 
 def test_a_cut_legacy_file(tmp_path: Path) -> None:

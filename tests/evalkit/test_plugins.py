@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from evalkit.suites import load_suite
 from metrics.base import ClipBatch, ClipInfo, Metric
 
 PACKAGE = Path(__file__).parents[1] / "plugin_package"
+QUOTED = (".py", ".toml", ".jsonl")
 ADDED = [(ENGINES, "beep"), (MERGERS, "median"), (METRICS, "zero_crossings"), (SUITES, "proverbs")]
 
 # Another author's package that claims one of the same names.
@@ -184,3 +186,12 @@ def test_two_installed_packages_that_clash_are_both_named(
     assert "evalkit_example.engine:Beep of evalkit-example-plugin" in message
     assert "rival:Beep of rival-plugin" in message
     assert "median" in MERGERS.names()  # the other registries go on working
+
+
+def test_the_guide_quotes_the_plugin_word_for_word() -> None:
+    guide = (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*") if path.suffix in QUOTED]
+    quotes = re.findall(r"^```(?:python|toml|json)\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert len(quotes) >= 8
+    for quote in quotes:
+        assert any(quote in source for source in sources), quote

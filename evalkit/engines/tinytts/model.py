@@ -19,23 +19,24 @@ from evalkit.engines.tinytts import vocoder
 from evalkit.engines.tinytts.text import SYMBOLS
 
 POSITION_FEATURES = 4
+_LONGEST_LETTER = 100  # frames; keeps a broken duration from filling the memory
 
 
 @dataclass(frozen=True)
 class Dimensions:
     """Sizes of the network; all of them can be read off a checkpoint's shapes."""
 
-    chunks: int
+    chunks: int = 82
     width: int = 160
     hidden: int = 400
-    bypass: int = 16
+    hints: int = 16
     encoder_blocks: int = 4
     predictor_blocks: int = 2
     decoder_blocks: int = 6
 
 
 class Reading(NamedTuple):
-    """What the encoder says of each letter: chunk logits [B, L, chunks], hints beside the phones [B, L, bypass]."""
+    """What the encoder says of each letter: chunk logits [B, L, chunks], hints beside the phones [B, L, hints]."""
 
     logits: Tensor
     hints: Tensor
@@ -53,17 +54,24 @@ class ConvNormBlock(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    def __init__(self, width: int, hidden: int, kernel: int = 7, dilation: int = 1) -> None:
+    def __init__(self, width: int, hidden: int, kernel: int) -> None:
         super().__init__()
-        self.mix = nn.Conv1d(width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=width)
+        self.mix = nn.Conv1d(width, width, kernel, groups=width)
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, hidden)
         self.contract = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y = self.mix((x * mask).transpose(1, 2)).transpose(1, 2)
+        y = self._mixed(x * mask)
         y = self.contract(F.gelu(self.expand(self.norm(y))))
         return x + y
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        """The depthwise convolution along time [B, T, width], as one over an image of height 1: 4 times faster on CPU."""
+        image = x.transpose(1, 2).unsqueeze(2)
+        padding = (0, self.mix.kernel_size[0] // 2)
+        mixed = F.conv2d(image, self.mix.weight.unsqueeze(2), self.mix.bias, padding=padding, groups=self.mix.groups)
+        return mixed.squeeze(2).transpose(1, 2)
 
 
 class Encoder(nn.Module):
@@ -77,7 +85,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(ConvNormBlock(size.width) for _ in range(size.encoder_blocks))
         self.norm = nn.LayerNorm(size.width)
         self.to_chunks = nn.Linear(size.width, size.chunks)
-        self.to_hints = nn.Linear(size.width, size.bypass)
+        self.to_hints = nn.Linear(size.width, size.hints)
         self.register_buffer("chunk_phones", torch.full((size.chunks, 2), -1))
 
     def forward(self, symbols: Tensor, mask: Tensor) -> Reading:
@@ -94,8 +102,10 @@ class Predictor(nn.Module):
     def __init__(self, size: Dimensions) -> None:
         super().__init__()
         self.from_chunks = nn.Linear(size.chunks, size.width, bias=False)
-        self.from_hints = nn.Linear(size.bypass, size.width)
-        self.blocks = nn.ModuleList(ConvNeXtBlock(size.width, size.hidden) for _ in range(size.predictor_blocks))
+        self.from_hints = nn.Linear(size.hints, size.width)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(size.width, size.hidden, kernel=7) for _ in range(size.predictor_blocks)
+        )
         self.norm = nn.LayerNorm(size.width)
         self.to_duration = nn.Linear(size.width, 1)
 
@@ -120,7 +130,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.start = nn.Linear(size.width + POSITION_FEATURES, size.width)
         self.blocks = nn.ModuleList(
-            ConvNeXtBlock(size.width, size.hidden, dilation=1 + index % 3) for index in range(size.decoder_blocks)
+            ConvNeXtBlock(size.width, size.hidden, kernel=9) for _ in range(size.decoder_blocks)
         )
         self.norm = nn.LayerNorm(size.width)
         self.to_frames = nn.Linear(size.width, vocoder.FRAME)
@@ -139,11 +149,17 @@ class Decoder(nn.Module):
 
 
 class Frames(NamedTuple):
-    """What a batch of sentences sounds like: frames [B, T, FRAME], their number [B], chunks read [B, L]."""
+    """What a batch of sentences sounds like.
+
+    frames [B, T, FRAME] and how many of them count [B]; chunks read [B, L] and how many letters count [B]; finite [B]:
+    whether the durations were numbers.
+    """
 
     frames: Tensor
     lengths: Tensor
     chunks: Tensor
+    letters: Tensor
+    finite: Tensor
 
 
 class TinyModel(nn.Module):
@@ -160,7 +176,8 @@ class TinyModel(nn.Module):
         frame_counts = durations.sum(1)
         spread = spread_over_frames(states, durations)
         frames = self.decoder(spread, padding_mask(frame_counts, spread.shape[1]))
-        return Frames(frames, frame_counts, reading.logits.argmax(-1))
+        finite = (log_duration * mask.squeeze(-1)).isfinite().all(1)
+        return Frames(frames, frame_counts, reading.logits.argmax(-1), lengths, finite)
 
 
 def padding_mask(lengths: Tensor, longest: int) -> Tensor:
@@ -171,8 +188,8 @@ def padding_mask(lengths: Tensor, longest: int) -> Tensor:
 
 def whole_durations(log_duration: Tensor, mask: Tensor, speed: Tensor) -> Tensor:
     """Frames per letter [B, L]. The running sum is rounded, so that the rounding errors of letters cancel."""
-    wanted = log_duration.double().clamp(0, 6).expm1() * mask.squeeze(-1) / speed[:, None]
-    ends = wanted.cumsum(1).nan_to_num().round().long()
+    wanted = log_duration.double().expm1().clamp(0, _LONGEST_LETTER).nan_to_num() * mask.squeeze(-1) / speed[:, None]
+    ends = wanted.cumsum(1).round().long()
     return torch.diff(ends, dim=1, prepend=torch.zeros_like(ends[:, :1]))
 
 

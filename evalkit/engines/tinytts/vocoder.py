@@ -87,7 +87,9 @@ def pulse_train(f0: Tensor, samples: int) -> Tensor:
 
     f0: Hz per frame [T]. The phase is summed in float64, so that it does not drift over a long sentence.
     """
-    per_sample = nn.functional.interpolate(_with_next(f0.double())[None, None], samples + 1, mode="linear", align_corners=True)
+    per_sample = nn.functional.interpolate(
+        _with_next(f0.double())[None, None], samples + 1, mode="linear", align_corners=True
+    )
     per_sample = per_sample[0, 0, :samples]
     phase = 2 * math.pi * torch.cumsum(per_sample / SAMPLE_RATE, 0).frac()
     harmonics = (SAMPLE_RATE / 2 / per_sample).floor()

@@ -1,0 +1,146 @@
+"""tinytts: the small character-input engine that evalkit's own reference voices speak through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from evalkit.checkpoints import fingerprint
+from evalkit.engines.base import EngineSpec, Layout, Option, Request, Speech, Status, Voice
+from evalkit.engines.tinytts import vocoder
+from evalkit.engines.tinytts.model import Frames, TinyModel
+from evalkit.engines.tinytts.text import PHONES, encode, normalise, unknown_symbols
+from evalkit.engines.tinytts.weights import build, load_strictly
+from evalkit.errors import EvalkitError
+
+LONGEST_TEXT = 600  # letters
+SPEED = Option(default=1.0, description="How fast to speak: 2 is twice as fast.", low=0.5, high=2.0)
+
+
+class Refusal(NamedTuple):
+    status: Status
+    reason: str
+
+
+class TinyTTS:
+    """Reads letters; has one voice per checkpoint. Deterministic, so a request's seed changes nothing."""
+
+    spec = EngineSpec(
+        name="tinytts",
+        version="1",
+        layouts=(
+            Layout(
+                name="tinytts",
+                sections=("encoder", "predictor", "decoder"),
+                markers=("encoder.chunk_phones", "predictor.to_duration.weight", "decoder.frame_mean"),
+            ),
+        ),
+        sample_rate=vocoder.SAMPLE_RATE,
+        front_end="tinytts letters 1",
+        options={"speed": SPEED},
+        batch_exact=True,
+        reads_digits=False,
+    )
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self._model: TinyModel | None = None
+        self._vocoder = vocoder.Vocoder().to(self.device)
+
+    def load(self, weights: Mapping[str, Tensor]) -> str:
+        """Load canonical weights ("encoder.embedding.weight") strictly; returns the fingerprint of what is loaded.
+
+        Sizes are read off the shapes. Raises EvalkitError naming keys that are missing, extra or mis-shaped.
+        """
+        model = build(weights)
+        load_strictly(model, weights)
+        self._model = model.to(self.device).eval()
+        return fingerprint(self._model.state_dict())
+
+    def prepare_voice(self, reference: Path, text: str | None) -> Voice:
+        raise EvalkitError("tinytts has one voice, which is in its weights; it takes no reference clip.")
+
+    def synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
+        """Speak, all sentences as one batch. Same order and length as the requests.
+
+        Raises EvalkitError only if no weights are loaded.
+        """
+        if self._model is None:
+            raise EvalkitError("tinytts has no weights yet: call load first.")
+        texts = [normalise(request.text) for request in requests]
+        refused = [_refusal(request, text) for request, text in zip(requests, texts, strict=True)]
+        spoken = iter(self._speak([(r, t) for r, t, no in zip(requests, texts, refused, strict=True) if no is None]))
+        return [
+            next(spoken) if no is None else Speech(request.id, status=no.status, reason=no.reason)
+            for request, no in zip(requests, refused, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _speak(self, accepted: Sequence[tuple[Request, str]]) -> list[Speech]:
+        if not accepted:
+            return []
+        started = time.perf_counter()
+        frames = self.frames([text for _, text in accepted], [_speed(request) for request, _ in accepted])
+        audio = [
+            self._vocoder(f[:n]) if n else f.new_zeros(0) for f, n in zip(frames.frames, frames.lengths, strict=True)
+        ]
+        seconds = time.perf_counter() - started
+        total = max(1, sum(len(clip) for clip in audio))
+        return [
+            _speech(request, clip, _phonemes(chunks), bool(finite), seconds * len(clip) / total)
+            for (request, _), clip, chunks, finite in zip(
+                accepted, audio, self._read(frames), frames.finite, strict=True
+            )
+        ]
+
+    def frames(self, texts: Sequence[str], speeds: Sequence[float]) -> Frames:
+        """What normalised texts sound like, before the vocoder. Each is the same alone and in any batch to 1e-4."""
+        assert self._model is not None
+        symbols = [torch.tensor(encode(text)) for text in texts]
+        padded = torch.nn.utils.rnn.pad_sequence(symbols, batch_first=True).to(self.device)
+        lengths = torch.tensor([len(s) for s in symbols], device=self.device)
+        result: Frames = self._model(padded, lengths, torch.tensor(speeds, device=self.device))
+        return result
+
+    def _read(self, frames: Frames) -> list[Tensor]:
+        """Phone indices of every sentence, in order."""
+        assert self._model is not None
+        phones = self._model.encoder.chunk_phones[frames.chunks]  # [B, L, 2]
+        return [row[:count].flatten() for row, count in zip(phones, frames.letters, strict=True)]
+
+
+def _refusal(request: Request, text: str) -> Refusal | None:
+    speed = _speed(request)
+    if request.phonemes is not None:
+        return Refusal("failed", "tinytts reads letters and takes no phonemes; leave them out.")
+    if not (SPEED.low or 0) <= speed <= (SPEED.high or 0):
+        return Refusal("failed", f"The speed {speed:g} is not between {SPEED.low} and {SPEED.high}.")
+    if not any(symbol.isalnum() for symbol in text):
+        return Refusal("empty_text", "There is nothing to read in this text.")
+    if unknown := unknown_symbols(text):
+        listed = " ".join(unknown[:10])
+        return Refusal("unknown_symbols", f"tinytts reads the letters a to z and , . ? ' only, not: {listed}")
+    if len(text) > LONGEST_TEXT:
+        return Refusal("too_long", f"The text has {len(text)} letters; tinytts takes {LONGEST_TEXT} at most: split it.")
+    return None
+
+
+def _speech(request: Request, audio: Tensor, phonemes: str, finite: bool, seconds: float) -> Speech:
+    if not finite or not bool(audio.isfinite().all()):
+        return Speech(request.id, status="not_finite", reason="The network's output has NaN or infinity in it.")
+    if not len(audio):
+        return Speech(request.id, status="failed", reason="The network gave this text no duration.")
+    return Speech(request.id, audio, phonemes=phonemes, seconds=seconds)
+
+
+def _speed(request: Request) -> float:
+    return float(request.options.get("speed", SPEED.default))
+
+
+def _phonemes(phones: Tensor) -> str:
+    return " ".join(PHONES[index] for index in phones.tolist() if index >= 0)
