@@ -12,7 +12,7 @@ from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
 from metrics.clips import SILENCE_DBFS, require_rate, unusable
 from metrics.packages import missing_packages, sha256, versions
 from metrics.speaker_ge2e import WEIGHTS_FILE, Ge2eEncoder, embed, weights
-from metrics.speaker_reference import Reference, combine, content_digest, reference_speech
+from metrics.speaker_reference import Reference, check_reference, combine, content_digest, reference_speech
 from metrics.speaker_speech import MIN_SPEECH_S, SAMPLE_RATE, TARGET_DBFS, prepare, too_little
 
 
@@ -75,6 +75,11 @@ class ResemblyzerSimilarity:
         if self._encoder is None:
             self._encoder = Ge2eEncoder.pretrained().to(self._device)
         return embed(self._encoder, speech)
+
+    @staticmethod
+    def check_reference(paths: Sequence[Path]) -> None:
+        """Raise ValueError, naming the file, on a clip that no similarity can be measured against."""
+        check_reference(paths)
 
     def passport(self) -> Passport:
         return Passport(

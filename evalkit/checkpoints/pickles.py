@@ -12,8 +12,8 @@ from evalkit.errors import EvalkitError
 ZIP_MAGIC = b"PK\x03\x04"
 # A pickle of tensor names and shapes takes kilobytes; more than this is not searched for a name to show.
 SEARCHED_BYTES = 16 * 2**20
-# What zipfile raises on damaged archives; the last two come from a damaged directory and a missing end.
-BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, EOFError)
+# What zipfile raises on damaged archives; a changed flag makes it ask for a password (RuntimeError).
+BROKEN_ZIP = (zipfile.BadZipFile, RuntimeError, UnicodeDecodeError, EOFError)
 
 
 def is_archive(path: Path) -> bool:

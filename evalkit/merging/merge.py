@@ -76,7 +76,7 @@ def merge_checkpoints(
     if BASE in parents:
         raise EvalkitError(f"A parent cannot be called '{BASE}', which is the base's own name; rename it.")
     everything = ({} if base is None else {BASE: base}) | dict(parents)
-    sources = {name: canonical(tensors) for name, tensors in everything.items()}
+    sources = {name: _canonical(name, tensors) for name, tensors in everything.items()}
     _check_alike(sources)
     reference = next(iter(sources.values())).tensors
     by_section = _resolve(coefficients, sorted({section_of(key) for key in reference}), list(parents))
@@ -101,6 +101,13 @@ def merge_checkpoints(
         for section, weights in by_section.items()
     }
     return Merged(tensors, MergeReport(merge.name, tuple(merged), tuple(kept), folded, sections))
+
+
+def _canonical(name: str, tensors: Mapping[str, Tensor]) -> Canonical:
+    try:
+        return canonical(tensors)
+    except EvalkitError as error:
+        raise EvalkitError(f"'{name}' cannot be merged. {error}") from error
 
 
 def _check_alike(sources: Mapping[str, Canonical]) -> None:

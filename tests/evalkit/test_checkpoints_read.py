@@ -169,7 +169,7 @@ def test_changed_bytes_are_read_or_refused_in_one_sentence(tmp_path: Path, kind:
     else:
         torch.save(weights, path, _use_new_zipfile_serialization=kind == "archive")
     whole, generator, refused = path.read_bytes(), random.Random(0), 0
-    for _ in range(300):
+    for _ in range(150):
         changed = bytearray(whole)
         for _ in range(generator.choice([1, 1, 2, 8])):
             changed[generator.randrange(len(changed))] = generator.randrange(256)
@@ -179,7 +179,7 @@ def test_changed_bytes_are_read_or_refused_in_one_sentence(tmp_path: Path, kind:
         except EvalkitError as error:
             refused += 1
             assert "\n" not in str(error)
-    assert refused > 50
+    assert refused > 25
 
 
 def test_a_cut_legacy_file(tmp_path: Path) -> None:

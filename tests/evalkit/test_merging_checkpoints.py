@@ -128,6 +128,11 @@ def test_shapes_integers_and_nan_are_named() -> None:
     )
 
 
+def test_half_a_weight_norm_is_refused_with_the_name_of_its_checkpoint() -> None:
+    half = SUMIT | {"decoder.c.weight_g": torch.ones(1)}
+    assert refusal(BASE, {"sarah": SARAH, "sumit": half}, UNIFORM).startswith("'sumit' cannot be merged. ")
+
+
 def test_an_overflow_is_not_written_out() -> None:
     assert "overflows" in refusal(BASE, PARENTS, {"*": {"sarah": 1e39, "sumit": 0.0}})
 

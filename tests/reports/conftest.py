@@ -84,15 +84,15 @@ def summarise() -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
 
 
 def made_up_sound(index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """One to three seconds of gliding harmonics in syllables, with bursts of noise between them."""
+    """One to two seconds of gliding harmonics in syllables, with bursts of noise between them."""
     rng = np.random.default_rng(index)
-    time = np.arange(int(RATE * rng.uniform(1.0, 3.0))) / RATE
+    time = np.arange(int(RATE * rng.uniform(1.0, 2.0))) / RATE
     pitch = 120 + 60 * np.sin(2 * np.pi * 0.7 * time + index) + 4 * index % 80
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
     formants = 900 + 700 * np.sin(2 * np.pi * 1.9 * time + index)
     voiced = sum(
         np.exp(-(((k * pitch - formants) / 500) ** 2)) * np.sin(k * phase) + 0.3 / k * np.sin(k * phase)
-        for k in range(1, 30)
+        for k in range(1, 14)
     )
     syllables = np.clip(np.sin(2 * np.pi * 3.1 * time), 0, 1)
     hiss = rng.normal(0, 0.15, len(time)) * np.clip(np.sin(2 * np.pi * 3.1 * time + np.pi), 0.02, 1) ** 6

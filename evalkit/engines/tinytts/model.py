@@ -71,7 +71,8 @@ class ConvNeXtBlock(nn.Module):
         image = x.transpose(1, 2).unsqueeze(2)
         padding = (0, self.mix.kernel_size[0] // 2)
         mixed = F.conv2d(image, self.mix.weight.unsqueeze(2), self.mix.bias, padding=padding, groups=self.mix.groups)
-        return mixed.squeeze(2).transpose(1, 2)
+        along_time: Tensor = mixed.squeeze(2).transpose(1, 2)
+        return along_time
 
 
 class Encoder(nn.Module):

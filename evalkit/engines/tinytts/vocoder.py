@@ -38,6 +38,12 @@ class Source:
 class Vocoder(nn.Module):
     """Frames [T, FRAME] to samples [T * HOP] at 16 kHz. Deterministic: its noise is a fixed buffer."""
 
+    noise: Tensor
+    to_bins: Tensor
+    aperiodicity_to_bins: Tensor
+    window: Tensor
+    fold: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         noise = torch.randn(_NOISE_SECONDS * SAMPLE_RATE, generator=torch.Generator().manual_seed(_NOISE_SEED))
@@ -79,7 +85,8 @@ class Vocoder(nn.Module):
     def _minimum_phase(self, log_amplitude: Tensor) -> Tensor:
         """Complex response [T, bins] of log amplitudes [T, bins], by folding the real cepstrum."""
         cepstrum = torch.fft.irfft(log_amplitude, FFT)
-        return torch.fft.rfft(cepstrum * self.fold).exp()
+        response: Tensor = torch.fft.rfft(cepstrum * self.fold).exp()
+        return response
 
 
 def pulse_train(f0: Tensor, samples: int) -> Tensor:
