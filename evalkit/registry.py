@@ -40,7 +40,7 @@ class Registry:
             raise EvalkitError(unknown(self.noun, name, entries))
         try:
             return entries[name].load()
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a plugin's module does wrong while it is imported
             raise EvalkitError(
                 f"The {self.noun} '{name}' ({_origin(entries[name])}) does not import: {error}"
             ) from error

@@ -1,7 +1,7 @@
 """pocketsphinx 5.1.1 with the en-us model of its wheel: transcription, and alignment of a sentence with alternatives.
 
-Used inside worker processes (`metrics.pocketsphinx_worker`): a decoder holds the interpreter lock while it works. Only
-numpy and pocketsphinx are imported here, so a worker starts quickly.
+Runs inside worker processes (`metrics.pocketsphinx_worker`): a decoder holds the interpreter lock while it works. Only
+numpy and pocketsphinx are imported here, so that a worker starts quickly.
 """
 
 from __future__ import annotations
@@ -14,48 +14,58 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.packages import package_file
+from metrics.packages import package_file, sha256
 
 SAMPLE_RATE = 16_000
-FRAME_RATE = 100
-MODEL_FILES = ("means", "variances", "transition_matrices", "sendump", "mdef", "feat.params", "noisedict")
-PHONES = (
-    "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH"
-).split()
+PADDING_S = 0.2
+DITHER = 1.0  # amplitude in steps of 16 bits: exact zeros have no logarithm
+_SEED = 5_110
 
-_LOG_BASE = math.log(1.0001)
-_NATS_PER_UNIT = _LOG_BASE * 1024  # scores are kept in units of the log base, shifted right by 10 bits
-_ALL_PATHS = 1e-300  # a beam that prunes nothing: with the default beams some sentences cannot be aligned
-_PADDING_S = 0.2
-_DITHER = 1.0  # amplitude in steps of 16 bits: exact zeros have no logarithm
-_SEED = 20_240_101
+_SCORE_SHIFT = 1024  # the decoder drops 10 bits of a log score and then gives its exponential
+_WIDEST_BEAM = 1e-300  # with the default beams some sentences cannot be aligned
+
+_MODEL = "model/en-us/en-us"
+_DICTIONARY = "model/en-us/cmudict-en-us.dict"
+_LANGUAGE_MODEL = "model/en-us/en-us.lm.bin"
+_MARK = "="  # begins every word that stands for a reading; no word of the dictionary begins so
+_ACOUSTIC_FILES = ("mdef", "means", "variances", "transition_matrices", "sendump", "feat.params", "noisedict")
 
 
 def to_pcm(samples: NDArray[np.float32]) -> bytes:
-    """float32 samples at 16 kHz, full scale +-1 -> 16-bit little-endian PCM, padded and dithered.
+    """float32 [samples] at 16 kHz, full scale +-1 -> 16-bit little-endian PCM, padded and dithered.
 
-    0.2 s of quiet at both ends give the silence models their place. The dither has a fixed seed, so equal clips give
-    equal bytes.
+    0.2 s of quiet at both ends give the silence model its place. The dither has a fixed seed: equal clips, equal bytes.
     """
-    padding = np.zeros(round(_PADDING_S * SAMPLE_RATE), dtype=np.float32)
-    padded = np.concatenate([padding, samples, padding]) * 32767.0
-    dither = np.random.default_rng(_SEED).uniform(-_DITHER, _DITHER, padded.shape)
+    padded = np.pad(samples, round(PADDING_S * SAMPLE_RATE)) * np.float32(32767)
+    dither = np.random.default_rng(_SEED).uniform(-DITHER, DITHER, len(padded))
     return np.clip(np.round(padded + dither), -32768, 32767).astype("<i2").tobytes()
+
+
+def weights(language_model: bool) -> dict[str, str]:
+    """sha256 of the model files that a decoder reads, by their path in the wheel."""
+    files = [f"{_MODEL}/{name}" for name in _ACOUSTIC_FILES] + [_DICTIONARY]
+    if language_model:
+        files.append(_LANGUAGE_MODEL)
+    return {file: sha256(package_file("pocketsphinx", file)) for file in files}
 
 
 def _decoder(**settings: Any) -> Any:
     from pocketsphinx import Decoder
 
-    model = package_file("pocketsphinx", "model/en-us/en-us/mdef").parent
-    dictionary = package_file("pocketsphinx", "model/en-us/cmudict-en-us.dict")
-    return Decoder(hmm=str(model), dict=str(dictionary), samprate=SAMPLE_RATE, loglevel="FATAL", **settings)
+    return Decoder(
+        hmm=str(package_file("pocketsphinx", f"{_MODEL}/mdef").parent),
+        dict=str(package_file("pocketsphinx", _DICTIONARY)),
+        samprate=SAMPLE_RATE,
+        loglevel="FATAL",
+        **settings,
+    )
 
 
 def _decode(decoder: Any, pcm: bytes) -> Any:
-    """Run one utterance; the hypothesis, or None.
+    """Run one utterance; its hypothesis, or None.
 
-    The feature extraction is made anew first: it remembers noise and cepstral means of earlier utterances, and a clip
-    would not score the same alone as after others.
+    The feature extraction is made anew first (0.1 ms): it remembers noise levels and cepstral means of earlier
+    utterances, and a clip would not score the same alone as after others.
     """
     decoder.reinit_feat()
     decoder.start_utt()
@@ -65,84 +75,96 @@ def _decode(decoder: Any, pcm: bytes) -> Any:
 
 
 class Transcriber:
-    """Large-vocabulary decoding with the wheel's trigram language model (en-us.lm.bin)."""
+    """Large-vocabulary decoding with the wheel's trigram language model."""
 
     def __init__(self) -> None:
-        self._decoder = _decoder(lm=str(package_file("pocketsphinx", "model/en-us/en-us.lm.bin")))
+        self._decoder = _decoder(lm=str(package_file("pocketsphinx", _LANGUAGE_MODEL)))
 
     def transcribe(self, pcm: bytes) -> str:
-        """The words heard, lower case, "" if none."""
+        """The words heard, in lower case; "" if none."""
         hypothesis = _decode(self._decoder, pcm)
-        return hypothesis.hypstr if hypothesis else ""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One place in a sentence: any of these readings (phones separated by blanks), or anything at all if empty."""
-
-    readings: tuple[str, ...]
+        return str(hypothesis.hypstr) if hypothesis else ""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Where a slot was found and with which reading: frames of 10 ms, [start, end)."""
+    """Where one slot of a sentence was found. start, end: frames of 10 ms, [start, end); score: nats."""
 
-    reading: str  # "" for anything
+    reading: str
     start: int
     end: int
-    score: float  # nats
+    score: float
 
 
 @dataclass(frozen=True)
 class Path:
-    """The best alignment of a sentence: its log likelihood in nats and one stretch per slot."""
+    """The best path of a clip through a sentence: its log likelihood in nats, and one stretch per slot."""
 
     score: float
     stretches: tuple[Stretch, ...]
 
 
 class Aligner:
-    """Viterbi alignment of a sentence in which some places have alternatives; nothing is pruned."""
+    """Viterbi alignment of a sentence whose places have alternative readings.
+
+    Likelihoods are comparable between readings of one sentence, not between sentences: the decoder normalises every
+    frame by the best of the states that the sentence uses. (Normalised by all states of the model they separate right
+    from wrong readings less well, at three times the cost.)
+    """
 
     def __init__(self) -> None:
-        self._decoder = _decoder(lm=None, compallsen=True, beam=_ALL_PATHS, pbeam=_ALL_PATHS, wbeam=_ALL_PATHS)
+        # Without bestpath=False the hypothesis comes from a lattice, which may end before the last word.
+        beams = {"beam": _WIDEST_BEAM, "pbeam": _WIDEST_BEAM, "wbeam": _WIDEST_BEAM}
+        self._decoder = _decoder(lm=None, bestpath=False, **beams)
         self._known: set[str] = set()
-        for phone in PHONES:
-            self._word(phone)
 
-    def dictionary(self, word: str) -> tuple[str, ...]:
-        """Every pronunciation of a word in the wheel's cmudict, () if it is not there."""
-        found = [self._decoder.lookup_word(word)]
-        while found[-1] is not None:
-            found.append(self._decoder.lookup_word(f"{word}({len(found) + 1})"))
-        return tuple(found[:-1])
+    def pronunciations(self, word: str) -> tuple[str, ...]:
+        """Every pronunciation of a lower-case word in the wheel's cmudict (without stress), () if it is not there."""
+        found: list[str] = []
+        entry = word
+        while phones := self._decoder.lookup_word(entry):
+            found.append(phones)
+            entry = f"{word}({len(found) + 1})"
+        return tuple(found)
 
-    def align(self, pcm: bytes, slots: Sequence[Slot]) -> Path | None:
-        """The best path through the sentence, None if the clip is too short for it."""
-        # States 2i and 2i+1 hold slot i: a reading crosses at once, anything loops over single phones.
-        transitions: list[tuple[int, int, float, str]] = []
-        owner: dict[str, str] = {}
-        state = 0
-        for slot in slots:
-            for reading in slot.readings:
-                transitions.append((state, state + 1, 1.0, self._word(reading)))
-            if not slot.readings:
-                transitions += [(state, state + 1, 1.0, self._word(phone)) for phone in PHONES]
-                transitions += [(state + 1, state + 1, 1.0, self._word(phone)) for phone in PHONES]
-            state += 1
-        grammar = self._decoder.create_fsg("sentence", 0, state, transitions)
-        self._decoder.add_fsg("sentence", grammar)
+    def align(self, pcm: bytes, slots: Sequence[Sequence[str]]) -> Path | None:
+        """The best path through a sentence, given the readings (see `bare`) that each slot may have.
+
+        None if no path reaches the last slot: the clip is too short for the sentence, or quite another sound.
+        """
+        for reading in {reading for readings in slots for reading in readings} - self._known:
+            self._decoder.add_word(_word(reading), reading, False)
+            self._known.add(reading)
+        transitions = [
+            (place, place + 1, 1.0, _word(reading)) for place, readings in enumerate(slots) for reading in readings
+        ]
+        self._decoder.add_fsg("sentence", self._decoder.create_fsg("sentence", 0, len(slots), transitions))
         self._decoder.activate_search("sentence")
         hypothesis = _decode(self._decoder, pcm)
         if hypothesis is None:
             return None
-        return hypothesis, self._decoder.seg()
+        stretches = tuple(
+            Stretch(_reading(segment.word), segment.start_frame, segment.end_frame + 1, _nats(segment.ascore))
+            for segment in self._decoder.seg()
+            if segment.word.startswith(_MARK)
+        )
+        return Path(_nats(hypothesis.score), stretches)
 
-    def _word(self, reading: str) -> str:
-        """The decoder's word for a reading. Its name is made of its phones, so it means the same in every sentence."""
-        phones = [phone.rstrip("012") for phone in reading.split()]
-        word = "=" + "_".join(phones)
-        if word not in self._known:
-            self._decoder.add_word(word, " ".join(phones), False)
-            self._known.add(word)
-        return word
+
+def bare(reading: str) -> str:
+    """A reading without stress, which the acoustic model does not know: "AH1 N" -> "AH N"."""
+    return " ".join(phone.rstrip("012") for phone in reading.split())
+
+
+def _word(reading: str) -> str:
+    """The decoder's word for a reading. It is named by its phones, so it means the same in every sentence."""
+    return _MARK + reading.replace(" ", "_")
+
+
+def _reading(word: str) -> str:
+    return word.removeprefix(_MARK).replace("_", " ")
+
+
+
+def _nats(score: float) -> float:
+    return math.log(score) * _SCORE_SHIFT

@@ -37,12 +37,16 @@ class Marks:
     reference_text: str = ""
 
 
-def bin_values(values: Sequence[float], about: int = 18) -> Bins:
-    """Count finite values (at least one) in bins of a round width that start at a multiple of it."""
+def bin_values(values: Sequence[float]) -> Bins:
+    """Count finite values (at least one) in bins of a round width that start at a multiple of it.
+
+    About 3 n^(1/3) bins, from 6 to 24. Equal values get one bin with room beside it.
+    """
     low, high = min(values), max(values)
+    about = min(24.0, max(6.0, 3 * len(values) ** (1 / 3)))
     width = _round_step((high - low) / about) if high > low else _round_step(abs(low) / about or 0.1)
     first = math.floor(low / width + 1e-9)
-    bins = max(1, math.ceil(high / width - 1e-9) - first)
+    bins = math.ceil(high / width - 1e-9) - first if high > low else 6
     counts = [0] * bins
     for value in values:
         # The largest value may lie on the last edge, which belongs to the last bin.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
@@ -39,13 +40,11 @@ class ClipReader:
             return Clip(problem="There is no audio of this utterance.")
         path = self._run_dir / row["audio"]
         try:
-            stored = path.read_bytes()
-            picture, seconds = _picture(path)
+            audio, picture, seconds = _read(path)
         except FileNotFoundError:
-            return Clip(problem=f"The audio file {row['audio']} is missing from the run folder.")
+            return Clip(problem=f"The audio file {row['audio']} is missing.")
         except (OSError, RuntimeError, ValueError) as error:  # soundfile's errors are RuntimeErrors
-            return Clip(problem=f"The audio file {row['audio']} cannot be read: {_plain(error, path, row['audio'])}")
-        audio = "data:audio/flac;base64," + base64.b64encode(stored).decode()
+            return Clip(problem=f"The audio file {row['audio']} cannot be read: {_plain(error)}")
         if len(audio) > self._left:
             return Clip(picture=picture, link=link, seconds=seconds, problem="Not embedded, to keep this page small.")
         self._left -= len(audio)
@@ -53,23 +52,34 @@ class ClipReader:
 
 
 def audio_link(audio: object) -> str | None:
-    """The quoted relative address of a row's audio; None where there is none or it points outside the run folder."""
-    if not isinstance(audio, str) or not audio:
+    """The quoted address of a row's audio relative to the run folder; None where there is none, or an absolute path."""
+    if not isinstance(audio, str) or not audio or PurePath(audio).is_absolute():
         return None
-    path = PurePosixPath(audio)
-    return None if path.is_absolute() or ".." in path.parts else quote(audio)
+    return quote(audio)
 
 
-def _picture(path: Path) -> tuple[str, float]:
-    """The spectrogram as a data URI, and the length in seconds."""
+def _read(path: Path) -> tuple[str, str, float]:
+    """Audio and spectrogram as data URIs, and the length in seconds. What is not FLAC becomes 16-bit FLAC."""
     import soundfile
 
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    stored = path.read_bytes()
+    samples, rate = soundfile.read(io.BytesIO(stored), dtype="float32", always_2d=True)
     if not len(samples):
-        raise ValueError("it holds no samples")
-    png = spectrogram_png(samples.mean(axis=1), rate)
-    return "data:image/png;base64," + base64.b64encode(png).decode(), len(samples) / rate
+        raise ValueError("it holds no samples.")
+    if not stored.startswith(b"fLaC"):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
+        stored = buffer.getvalue()
+    picture = spectrogram_png(samples.mean(axis=1), rate)
+    return _data_uri("audio/flac", stored), _data_uri("image/png", picture), len(samples) / rate
 
 
-def _plain(error: Exception, path: Path, name: str) -> str:
-    return str(error).replace(str(path), name)
+def _plain(error: Exception) -> str:
+    """The reason alone, without the address of the buffer or the path of the file."""
+    if isinstance(error, OSError):
+        return f"{error.strerror}."
+    return str(getattr(error, "error_string", error))
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

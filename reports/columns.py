@@ -14,14 +14,17 @@ ORDER = (
     "wer",
     "cer",
     "speaker_similarity",
+    "speaker_cosine",
     "dnsmos_ovrl",
     "dnsmos_sig",
     "dnsmos_bak",
     "dnsmos_p808",
     "wada_snr_db",
+    "wada_saturated",
     "energy_mean_db",
     "energy_std_db",
     "silence_ratio",
+    "digital_silence_ratio",
     "clipping_ratio",
     "duration_s",
     "rtf",
@@ -30,14 +33,7 @@ ORDER = (
 )
 """Reading order: is it said right, is it understood, is it the voice, does it sound good, was it fast."""
 
-# Columns that explain another one or describe the machine. Any other column, a plugin's too, is a main column.
-_SECONDARY = frozenset(ORDER) - {
-    "pronunciation_accuracy",
-    "frontend_accuracy",
-    "wer",
-    "speaker_similarity",
-    "dnsmos_ovrl",
-}
+_MAIN = frozenset({"pronunciation_accuracy", "frontend_accuracy", "wer", "speaker_similarity", "dnsmos_ovrl"})
 
 DIRECTION = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
 
@@ -49,10 +45,23 @@ def ordered(names: Iterable[str]) -> list[str]:
 
 
 def main_columns(summary: Mapping[str, Any], limit: int = 6) -> list[str]:
-    """The columns that headline, tags and worst items are about: those with a direction that stand for themselves."""
+    """The columns that headline, tags and worst items are about.
+
+    Of the built-in metrics those that stand for a quality of the speech; of any other metric its first column that has
+    a direction.
+    """
     columns = summary["columns"]
-    named = [name for name in ordered(columns) if name not in _SECONDARY and columns[name]["better"] != "neither"]
-    return (named or ordered(columns))[:limit]
+    directed = [name for name in ordered(columns) if columns[name]["better"] != "neither"]
+    built_in = {columns[name]["metric"] for name in columns if name in ORDER}
+    firsts: dict[str, str] = {}
+    for name in directed:
+        firsts.setdefault(columns[name]["metric"], name)
+    main = [
+        name
+        for name in directed
+        if name in _MAIN or (columns[name]["metric"] not in built_in and firsts[columns[name]["metric"]] == name)
+    ]
+    return (main or directed or ordered(columns))[:limit]
 
 
 def judgement(paired: Mapping[str, Any]) -> Judgement:

@@ -112,16 +112,19 @@ def _difference(summary: Mapping[str, Any], name: str, digits: int) -> Differenc
 
 
 def coverage_sentence(summary: Mapping[str, Any]) -> str:
-    """``55 of 60 utterances are fine (91.7 %); failed 2, silent 3``."""
+    """``55 of 60 utterances are fine (91.7 %); failed 2, silent 3; a metric crashed on 1``."""
     coverage = summary["coverage"]
     others = {status: count for status, count in coverage["by_status"].items() if status != "ok" and count}
-    sentence = f"{coverage['ok']} of {coverage['planned']} utterances are fine ({percent(coverage['share'])})"
-    if not others:
-        return sentence
-    return f"{sentence}; " + ", ".join(f"{status} {count}" for status, count in sorted(others.items()))
+    parts = [f"{coverage['ok']} of {coverage['planned']} utterances are fine ({percent(coverage['share'])})"]
+    if others:
+        parts.append(", ".join(f"{status} {count}" for status, count in sorted(others.items())))
+    if coverage.get("metric_crashed"):
+        parts.append(f"a metric crashed on {coverage['metric_crashed']}")
+    return "; ".join(parts)
 
 
 def judge_notices(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(metric, what its judge's numbers are not good for and what would change it) of each judge that has one."""
+    """(metric, how its sentence goes on) of each judge with something to say about what its numbers are good for."""
     judges = summary.get("judges") or {}
-    return [(metric, judges[metric]["notice"]) for metric in sorted(judges) if judges[metric].get("notice")]
+    notices = [(metric, judges[metric]["notice"]) for metric in sorted(judges) if judges[metric].get("notice")]
+    return [(name, said.removeprefix(name) if said.startswith(f"{name} ") else f": {said}") for name, said in notices]

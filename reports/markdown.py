@@ -16,7 +16,7 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
     if isinstance(summary.get("verdict"), str):
         parts.append(f"**Verdict: {_cell(summary['verdict'])}**")
     parts.append(f"Coverage: {_cell(coverage_sentence(summary))}.")
-    parts += [f"> **{_cell(metric)}:** {_cell(notice)}" for metric, notice in judge_notices(summary)]
+    parts += [f"> **{_cell(metric)}**{_cell(notice)}" for metric, notice in judge_notices(summary)]
     if baseline:
         parts.append(f"Baseline: {_cell(baseline['model'])} ({_cell(baseline['run'])})")
     head = ["column", "mean", "95 % interval", "n", *(["difference", "95 % interval", ""] if baseline else [])]

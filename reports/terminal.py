@@ -83,7 +83,7 @@ def _notices(summary: Mapping[str, Any]) -> list[RenderableType]:
     notices = judge_notices(summary)
     if not notices:
         return []
-    text = Text("\n").join(Text.assemble((f"{metric}: ", "bold"), notice) for metric, notice in notices)
+    text = Text("\n").join(Text.assemble((metric, "bold"), notice) for metric, notice in notices)
     return [Panel(text, title=Text("BUNDLED JUDGES"), title_align="left", border_style="yellow")]
 
 

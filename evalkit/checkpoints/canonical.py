@@ -63,8 +63,9 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor, key: str) -> Tensor:
     """Effective weight g * v / ||v||, float32, the norm taken over all dimensions but the one that g's shape names.
 
     magnitude: [out, 1, ...] for torch's default dim=0, one other long dimension for another dim, [] for dim=None;
-    direction: the weight's shape. Computed in float64, so that the rounded result (and a fingerprint of it) does not
-    depend on a kernel's order of summation. Source: Salimans & Kingma 2016, eq. 2; torch.nn.utils.parametrizations.
+    direction: the weight's shape. Computed in float64: the order in which a kernel sums then drowns in the rounding to
+    float32, so a fingerprint is the same on every machine. Source: Salimans & Kingma 2016, eq. 2, and
+    torch.nn.utils.parametrizations.weight_norm.
     """
     if magnitude.ndim == 0:
         reduced = list(range(direction.ndim))

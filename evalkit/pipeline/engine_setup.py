@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,21 @@ def pick_device(name: str) -> str:
 def load_engine(path: Path, engine_name: str | None, device: str, settings: Sequence[str]) -> LoadedEngine:
     """Read, check and load a checkpoint. Raises EvalkitError on every way in which that can go wrong."""
     checkpoint = read_checkpoint(path)
-    weights = canonical(checkpoint.tensors)
+    with _about(path):
+        weights = canonical(checkpoint.tensors)
     broken = non_finite(weights.tensors)
     if broken:
         raise EvalkitError(
             f"{path} holds NaN or Inf in {len(broken)} tensor(s), first {broken[0]}: "
             "the checkpoint is broken; make it again."
         )
-    name = engine_name or recognise(weights.tensors.keys(), {n: ENGINES.load(n).spec.layouts for n in ENGINES.names()})
+    layouts = {name: ENGINES.load(name).spec.layouts for name in ENGINES.names()}
+    with _about(path):
+        name = engine_name or recognise(weights.tensors.keys(), layouts)
     engine: Engine = ENGINES.load(name)(device=device)
     options = parse_settings(engine.spec, settings)
-    loaded = engine.load(weights.tensors)
+    with _about(path):
+        loaded = engine.load(weights.tensors)
     return LoadedEngine(
         engine,
         options,
@@ -66,6 +71,15 @@ def load_engine(path: Path, engine_name: str | None, device: str, settings: Sequ
             "weight_norm_folded": len(weights.folded),
         },
     )
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Say which file an error is about."""
+    try:
+        yield
+    except EvalkitError as error:
+        raise EvalkitError(f"{path}: {error}") from error
 
 
 def parse_settings(spec: EngineSpec, settings: Sequence[str]) -> dict[str, Any]:

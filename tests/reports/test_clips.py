@@ -1,4 +1,5 @@
 import base64
+import io
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +53,23 @@ def test_what_the_budget_does_not_hold_is_linked(folder: Path) -> None:
     assert clips[2].picture
 
 
-@pytest.mark.parametrize("audio", [None, "", "/etc/passwd", "../secret.flac", "audio/../../x.flac", 3])
-def test_no_link_leaves_the_run_folder(folder: Path, audio: object) -> None:
+@pytest.mark.parametrize("audio", [None, "", "/etc/passwd", 3])
+def test_no_audio(folder: Path, audio: object) -> None:
     assert audio_link(audio) is None
-    assert ClipReader(folder).read({"audio": audio}).audio is None
+    assert ClipReader(folder).read({"audio": audio}).problem == "There is no audio of this utterance."
+
+
+def test_existing_audio_outside_the_run_folder_becomes_flac(folder: Path) -> None:
+    """`score` leaves clips where they are, in whatever format they have."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (24_000, 2)).astype(np.float32)
+    soundfile.write(folder / "clip one.wav", noise, 24_000, subtype="FLOAT")
+    (folder / "run").mkdir()
+    clip = ClipReader(folder / "run").read({"audio": "../clip one.wav"})
+    assert clip.link == "../clip%20one.wav"
+    assert clip.audio is not None
+    decoded, rate = soundfile.read(io.BytesIO(base64.b64decode(clip.audio.partition(",")[2])))
+    assert rate == 24_000
+    assert abs(decoded - noise).max() < 2**-15
 
 
 def test_links_are_quoted() -> None:

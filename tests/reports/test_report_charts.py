@@ -18,8 +18,8 @@ def test_bins_are_round_and_keep_every_value() -> None:
 
 def test_a_bin_starts_at_its_edge() -> None:
     bins = bin_values([0.1 * k for k in range(11)])
-    assert sum(bins.counts) == 11
-    assert max(bins.counts) <= 2, "0.30000000000000004 and the like fall into their own bin"
+    assert bins.width == 0.2
+    assert bins.counts == (2, 2, 2, 2, 3), "0.6000000000000001 and the like fall into the bin of 0.6"
 
 
 @given(st.lists(st.floats(-1e6, 1e6).map(lambda value: round(value, 6)), min_size=1, max_size=50))
@@ -29,7 +29,7 @@ def test_no_value_is_lost(values: list[float]) -> None:
     slack = 1e-6 * bins.width
     assert bins.low - slack <= min(values)
     assert max(values) <= bins.high + slack
-    assert 1 <= len(bins.counts) <= 20
+    assert 1 <= len(bins.counts) <= 26
 
 
 @pytest.mark.parametrize("values", [[2.5], [0.0, 0.0], [-27.2, -27.2]])

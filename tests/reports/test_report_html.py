@@ -199,7 +199,7 @@ def test_embedded_audio_stays_within_the_budget(fake_run: Any, html: str, monkey
 
 def test_audio_that_is_gone_does_not_break_the_page(fake_run: Any, tmp_path: Path) -> None:
     page = render(fake_run, folder=tmp_path)
-    assert "is missing from the run folder" in page.words
+    assert ".flac is missing." in page.words
     assert not [a for a in page.all("audio") if "src" in a]
 
 

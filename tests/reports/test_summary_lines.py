@@ -32,11 +32,16 @@ def test_reading_order() -> None:
 
 def test_main_columns(fake_run: Any) -> None:
     assert main_columns(fake_run.summary) == ["pronunciation_accuracy", "wer", "speaker_similarity", "dnsmos_ovrl"]
-    columns = {"their_own": {"better": "higher"}, "rtf": {"better": "lower"}, "their_level": {"better": "neither"}}
-    assert main_columns({"columns": columns}) == ["their_own"], (
-        "a plugin's column counts; one without direction does not"
-    )
-    assert main_columns({"columns": {"rtf": {"better": "lower"}}}) == ["rtf"], "better than nothing"
+    columns = {
+        "speaker_similarity": {"better": "higher", "metric": "speaker_similarity"},
+        "speaker_warmth": {"better": "higher", "metric": "speaker_similarity"},
+        "rtf": {"better": "lower", "metric": "signal"},
+        "their_level": {"better": "neither", "metric": "theirs"},
+        "their_own": {"better": "higher", "metric": "theirs"},
+        "their_other": {"better": "higher", "metric": "theirs"},
+    }
+    assert main_columns({"columns": columns}) == ["speaker_similarity", "their_own"], "a plugin has its main column too"
+    assert main_columns({"columns": {"rtf": columns["rtf"]}}) == ["rtf"], "better than nothing"
 
 
 def test_lines(fake_run: Any) -> None:
@@ -62,10 +67,15 @@ def test_coverage(fake_run: Any) -> None:
     )
     complete = {"coverage": {"planned": 3, "ok": 3, "share": 1.0, "by_status": {"ok": 3, "silent": 0}}}
     assert coverage_sentence(complete) == "3 of 3 utterances are fine (100 %)"
+    complete["coverage"]["metric_crashed"] = 2
+    assert coverage_sentence(complete).endswith("(100 %); a metric crashed on 2")
 
 
 def test_only_judges_with_something_to_say_are_named(fake_run: Any) -> None:
-    assert [metric for metric, _ in judge_notices(fake_run.summary)] == ["wer"]
+    [(metric, sentence)] = judge_notices(fake_run.summary)
+    assert (metric, sentence[:10]) == ("wer", ": pocketsp")
+    named = {"wer": {"notice": "wer comes from a stand-in."}, "cer": {"notice": None}}
+    assert judge_notices({"judges": named}) == [("wer", " comes from a stand-in.")]
 
 
 def test_seen_and_unseen_names_come_first_in_words(fake_run: Any) -> None:

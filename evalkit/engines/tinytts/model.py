@@ -70,8 +70,8 @@ class ConvNeXtBlock(nn.Module):
         """The depthwise convolution along time [B, T, width], as one over an image of height 1: 4 times faster on CPU."""
         image = x.transpose(1, 2).unsqueeze(2)
         padding = (0, self.mix.kernel_size[0] // 2)
-        mixed = F.conv2d(image, self.mix.weight.unsqueeze(2), self.mix.bias, padding=padding, groups=self.mix.groups)
-        along_time: Tensor = mixed.squeeze(2).transpose(1, 2)
+        mixed: Tensor = F.conv2d(image, self.mix.weight.unsqueeze(2), self.mix.bias, padding=padding, groups=self.mix.groups)
+        return mixed.squeeze(2).transpose(1, 2)
         return along_time
 
 

@@ -1,0 +1,232 @@
+"""Spoken numbers of Indian and international English, read into digits.
+
+"eighteen lakh forty thousand" -> "1840000", "nine eight double seven" -> "9877", "nineteen ninety eight" -> "1998",
+"twelfth" -> "12th". Everything else is left as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ORDINAL_ONES = (
+    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+    "fifteenth sixteenth seventeenth eighteenth nineteenth"
+).split()
+_ORDINAL_TENS = "twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth".split()
+
+SMALL = {word: value for value, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
+_ORDINALS = {word: n for n, word in enumerate(_ORDINAL_ONES)} | {word: 10 * n for n, word in enumerate(_ORDINAL_TENS, 2)}
+SCALES = {
+    "thousand": 10**3,
+    "lakh": 10**5,
+    "lakhs": 10**5,
+    "lac": 10**5,
+    "lacs": 10**5,
+    "million": 10**6,
+    "crore": 10**7,
+    "crores": 10**7,
+    "billion": 10**9,
+}
+_REPEATS = {"double": 2, "triple": 3}
+_OH = ("oh", "o")
+_SHORTEST_DIGIT_STRING = 3
+_CENTURIES = range(18, 21)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A value read from tokens[start:end]."""
+
+    value: Fraction
+    end: int
+    ordinal: bool = False
+    scaled: bool = False  # it had a word for a power of ten, or decimals: it is no digit, no part of a year
+
+
+def to_digits(tokens: Sequence[str]) -> list[str]:
+    """Replace the words of numbers by digits. tokens: lower-case words and numbers without grouping commas."""
+    out: list[str] = []
+    at = 0
+    while at < len(tokens):
+        for reader in (_clock, _digit_string, _year, _plain):
+            if read := reader(tokens, at):
+                number, at = read
+                out += number.split()
+                break
+        else:
+            out.append(tokens[at])
+            at += 1
+    return out
+
+
+def _digit_string(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
+    """ "nine eight double seven oh" -> "98770", digits said one by one; fewer than three stay apart."""
+    digits = ""
+    end = at
+    while end < len(tokens):
+        times = _REPEATS.get(tokens[end], 1)
+        place = end + (times > 1)
+        digit = _digit(tokens, place)
+        if digit is None and times == 1 and digits and tokens[end] in _OH:
+            digit = 0
+        if digit is None or _goes_on(tokens, place + 1):
+            break
+        digits += times * str(digit)
+        end = place + 1
+    if not digits:
+        return None
+    return digits if len(digits) >= _SHORTEST_DIGIT_STRING else " ".join(digits), end
+
+
+def _digit(tokens: Sequence[str], at: int) -> int | None:
+    value = SMALL.get(tokens[at]) if at < len(tokens) else None
+    return value if value is not None and value < 10 else None
+
+
+def _goes_on(tokens: Sequence[str], at: int) -> bool:
+    """Whether the digit before this place is the coefficient of a larger number."""
+    return at < len(tokens) and (tokens[at] in SCALES or tokens[at] in ("hundred", "point"))
+
+
+def _year(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
+    """ "nineteen ninety eight" -> "1998", "twenty oh five" -> "2005"."""
+    if at + 1 >= len(tokens) or SMALL.get(tokens[at]) not in _CENTURIES:
+        return None
+    century = SMALL[tokens[at]]
+    low = _digit(tokens, at + 2)
+    if tokens[at + 1] in _OH and low and not _goes_on(tokens, at + 3):
+        return f"{century}0{low}", at + 3
+    rest = _below_hundred(tokens, at + 1)
+    if rest is None or rest.ordinal or rest.value < 10 or _goes_on(tokens, rest.end):
+        return None
+    return f"{century}{rest.value}", rest.end
+
+
+def _clock(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
+    """ "ten oh five" -> "10 05"."""
+    hour, low = SMALL.get(tokens[at], 0), _digit(tokens, at + 2)
+    if not 0 < hour <= 12 or not low or tokens[at + 1] not in _OH or _goes_on(tokens, at + 3):
+        return None
+    return f"{hour} 0{low}", at + 3
+
+
+def _plain(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
+    """A cardinal or ordinal, with lakh, crore and decimals."""
+    read = _number(tokens, at)
+    if read is None:
+        return None
+    if tokens[at][0].isdigit() and not read.scaled:
+        return None  # written digits stay as they are written: "007"
+    return _written(read), read.end
+
+
+def _number(tokens: Sequence[str], at: int) -> _Read | None:
+    """Groups of coefficient and scale, from large to small."""
+    total = Fraction(0)
+    limit: int | None = None
+    end = at
+    scaled = False
+    while True:
+        start = end + (limit is not None and end < len(tokens) and tokens[end] == "and")
+        group = _group(tokens, start)
+        if group is None or (limit is not None and not 0 < group.value < limit):
+            break
+        bare = tokens[start][0].isdigit() and not group.scaled
+        if limit is not None and bare:
+            break  # "5 lakh 300" may be two numbers
+        total += group.value
+        end, scaled = group.end, scaled or group.scaled or limit is not None
+        limit = _scale_before(tokens, end)
+        if group.ordinal or limit is None:
+            return _Read(total, end, group.ordinal, scaled)
+    return _Read(total, end, scaled=scaled) if limit is not None else None
+
+
+def _scale_before(tokens: Sequence[str], end: int) -> int | None:
+    """The scale that a number ends with so far; what follows must be smaller."""
+    return SCALES.get(tokens[end - 1])
+
+
+def _group(tokens: Sequence[str], at: int) -> _Read | None:
+    """A coefficient and the scales after it: "two point five crore", "five lakh crore", "forty"."""
+    read = _decimal(tokens, at)
+    if read is None or read.ordinal:
+        return read
+    value, end = read.value, read.end
+    while end < len(tokens) and tokens[end] in SCALES:
+        value *= SCALES[tokens[end]]
+        end += 1
+    return _Read(value, end, scaled=read.scaled or end > read.end)
+
+
+def _decimal(tokens: Sequence[str], at: int) -> _Read | None:
+    """Written digits, or words up to 9999, with decimals: "18", "2.5", "two point five"."""
+    if at < len(tokens) and _is_written_number(tokens[at]):
+        return _Read(Fraction(tokens[at]), at + 1)
+    read = _hundreds(tokens, at)
+    if read is None or read.ordinal or read.end >= len(tokens) or tokens[read.end] != "point":
+        return read
+    digits = ""
+    end = read.end + 1
+    while (digit := _digit(tokens, end)) is not None:
+        digits += str(digit)
+        end += 1
+    if not digits:
+        return read
+    return _Read(read.value + Fraction(int(digits), 10 ** len(digits)), end, scaled=True)
+
+
+def _hundreds(tokens: Sequence[str], at: int) -> _Read | None:
+    """ "twelve hundred and five", "forty two", "twenty first"."""
+    read = _below_hundred(tokens, at)
+    if read is None or read.ordinal or read.end >= len(tokens) or tokens[read.end] != "hundred":
+        return read
+    value, end = read.value * 100, read.end + 1
+    start = end + (end < len(tokens) and tokens[end] == "and")
+    rest = _below_hundred(tokens, start)
+    if rest is None or not rest.value or (rest.end < len(tokens) and tokens[rest.end] == "hundred"):
+        return _Read(value, end, scaled=True)
+    return _Read(value + rest.value, rest.end, rest.ordinal, scaled=True)
+
+
+def _below_hundred(tokens: Sequence[str], at: int) -> _Read | None:
+    word = tokens[at] if at < len(tokens) else ""
+    if word in _ORDINALS:
+        return _Read(Fraction(_ORDINALS[word]), at + 1, ordinal=True)
+    value = SMALL.get(word)
+    if value is None:
+        return None
+    follower = tokens[at + 1] if at + 1 < len(tokens) else ""
+    if value >= 20 and 0 < SMALL.get(follower, 0) < 10:
+        return _Read(Fraction(value + SMALL[follower]), at + 2)
+    if value >= 20 and 0 < _ORDINALS.get(follower, 0) < 10:
+        return _Read(Fraction(value + _ORDINALS[follower]), at + 2, ordinal=True)
+    return _Read(Fraction(value), at + 1)
+
+
+def _is_written_number(token: str) -> bool:
+    whole, dot, decimals = token.partition(".")
+    return token.isascii() and whole.isdigit() and (decimals.isdigit() if dot else True)
+
+
+def _written(read: _Read) -> str:
+    """Digits without grouping; decimals without trailing zeros."""
+    if read.value.denominator == 1:
+        return ordinal(read.value.numerator) if read.ordinal else str(read.value.numerator)
+    places = next(n for n in range(1, 100) if (read.value * 10**n).denominator == 1)
+    digits = str((read.value * 10**places).numerator).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}"
+
+
+def ordinal(number: int) -> str:
+    """12 -> "12th"."""
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
