@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from metrics.packages import package_file
-from metrics.pocketsphinx_decoder import Aligner, Path, Transcriber, bare
+from metrics.pocketsphinx_decoder import BEAM_NATS, Aligner, Path, Transcriber, bare
 
 EXTRA_WORDS = "data/extra_words.dict"
 _VOICELESS = frozenset("P T K F TH".split())
@@ -110,12 +110,11 @@ class Worker:
         accepted = {_spoken(reading, part.possessive): reading for reading in part.accepted}
         wrong = {_spoken(reading, part.possessive): reading for reading in part.wrong}
         right = heard.reading in accepted
-        other = [*slots[:place], tuple(wrong if right else accepted), *slots[place + 1 :]]
-        # The other kind's path may not reach the end: it is then unlikelier than anything the beams let through.
-        alternative = self._aligner.align(task.pcm, other)
+        rival = self._aligner.align(task.pcm, [*slots[:place], tuple(wrong if right else accepted), *slots[place + 1 :]])
+        # A path that the beams cut off before its end is at least that much less likely.
+        advantage = path.score - rival.score if rival else BEAM_NATS
         frames = heard.end - heard.start
-        advantage = (path.score - alternative.score if alternative else -path.score) / frames
-        margin = advantage if right else -advantage
+        margin = (advantage if right else -advantage) / frames
         return Verdict((accepted | wrong)[heard.reading], margin, heard.score / frames)
 
     def _readings(self, part: Part) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ _SAME = {
     "rs": "rupees",
     "oclock": "o'clock",
 }
+_MOST_PASSES = 8
 _CURRENCIES = frozenset({"rupees", "dollars", "pounds", "euros"})
 _AMOUNT = r"\d{1,3}(?:,\d{2,3})+"
 
@@ -51,7 +52,8 @@ _WRITTEN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ..
     (re.compile(r"\bplus 91[ -](\d{5})[ -]?(\d{5})\b"), r"plus 91\1\2"),
     (re.compile(r"(?<![\d-])(\d{5})[ -](\d{5})(?![\d-])"), r"\1\2"),
     (re.compile(r"\b(pin(?: code)?(?: is| number)?:? )(\d{3}) (\d{3})\b"), r"\1\2\3"),
-    (re.compile(r"\b(\d{1,2})[:.]00(?=\s?[ap]\.?\s?m\b)"), r"\1"),
+    (re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?\s?m\b)"), r"\1:\2"),
+    (re.compile(r"\b(\d{1,2}):00(?=\s?[ap]\.?\s?m\b)"), r"\1"),
     (re.compile(r"\b(\d{1,2}):00\b(?!:)"), r"\1 o'clock"),
     (re.compile(r"(?<=\d)\s?([ap])\.?\s?m\b\.?"), r" \1m"),
     (re.compile(r"\bo clock\b"), "o'clock"),
@@ -65,7 +67,15 @@ def normalize(text: str) -> str:
     their short form. Numbers, amounts and dates stay different where they differ. Of other scripts only the punctuation
     is removed.
     """
-    text = unicodedata.normalize("NFC", text.lower())
+    before, text = "", unicodedata.normalize("NFC", text.lower())
+    for _ in range(_MOST_PASSES):  # what one pass wrote, or took away between two words, the next may read
+        if text == before:
+            break
+        before, text = text, _pass(text)
+    return text
+
+
+def _pass(text: str) -> str:
     for pattern, replacement in _WRITTEN:
         text = pattern.sub(replacement, text)
     tokens = [_SAME.get(token, token) for token in _words(text)]

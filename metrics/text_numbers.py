@@ -34,6 +34,7 @@ SCALES = {
     "crores": 10**7,
     "billion": 10**9,
 }
+_CRORE = 10**7
 _REPEATS = {"double": 2, "triple": 3}
 _OH = ("oh", "o")
 _SHORTEST_DIGIT_STRING = 3
@@ -128,39 +129,53 @@ def _plain(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
 
 
 def _number(tokens: Sequence[str], at: int) -> _Read | None:
-    """Groups of coefficient and scale, from large to small."""
-    total = Fraction(0)
-    limit: int | None = None
-    end = at
-    scaled = False
-    while True:
-        start = end + (limit is not None and end < len(tokens) and tokens[end] == "and")
-        group = _group(tokens, start)
-        if group is None or (limit is not None and not 0 < group.value < limit):
+    """A number of any size. Crores are counted by whole numbers: "three thousand four hundred crore two lakh"."""
+    read = _below_crore(tokens, at)
+    if read is None or read.ordinal or not _is_crore(tokens, read.end):
+        return read
+    value, end = read.value, read.end
+    while _is_crore(tokens, end):
+        value *= _CRORE
+        end += 1
+    rest = _below_crore(tokens, _after_and(tokens, end))
+    if rest is None or not _continues(tokens, rest, _after_and(tokens, end), _CRORE) or _is_crore(tokens, rest.end):
+        return _Read(value, end, scaled=True)
+    return _Read(value + rest.value, rest.end, rest.ordinal, scaled=True)
+
+
+def _is_crore(tokens: Sequence[str], at: int) -> bool:
+    return at < len(tokens) and SCALES.get(tokens[at]) == _CRORE
+
+
+def _after_and(tokens: Sequence[str], at: int) -> int:
+    return at + (at < len(tokens) and tokens[at] == "and")
+
+
+def _continues(tokens: Sequence[str], rest: _Read, start: int, limit: int) -> bool:
+    """Whether what starts here belongs to the number before it: "5 lakh 300" may be two numbers."""
+    written = tokens[start][0].isdigit() and not rest.scaled
+    return 0 < rest.value < limit and not written
+
+
+def _below_crore(tokens: Sequence[str], at: int) -> _Read | None:
+    """Groups of coefficient and scale, from large to small: "two lakh forty thousand and five"."""
+    read = _group(tokens, at)
+    while read is not None and not read.ordinal and (limit := SCALES.get(tokens[read.end - 1])):
+        start = _after_and(tokens, read.end)
+        rest = _group(tokens, start)
+        if rest is None or not _continues(tokens, rest, start, limit):
             break
-        bare = tokens[start][0].isdigit() and not group.scaled
-        if limit is not None and bare:
-            break  # "5 lakh 300" may be two numbers
-        total += group.value
-        end, scaled = group.end, scaled or group.scaled or limit is not None
-        limit = _scale_before(tokens, end)
-        if group.ordinal or limit is None:
-            return _Read(total, end, group.ordinal, scaled)
-    return _Read(total, end, scaled=scaled) if limit is not None else None
-
-
-def _scale_before(tokens: Sequence[str], end: int) -> int | None:
-    """The scale that a number ends with so far; what follows must be smaller."""
-    return SCALES.get(tokens[end - 1])
+        read = _Read(read.value + rest.value, rest.end, rest.ordinal, scaled=True)
+    return read
 
 
 def _group(tokens: Sequence[str], at: int) -> _Read | None:
-    """A coefficient and the scales after it: "two point five crore", "five lakh crore", "forty"."""
+    """A coefficient and the scale after it: "two point five lakh", "five thousand million", "forty"."""
     read = _decimal(tokens, at)
     if read is None or read.ordinal:
         return read
     value, end = read.value, read.end
-    while end < len(tokens) and tokens[end] in SCALES:
+    while end < len(tokens) and SCALES.get(tokens[end], _CRORE) != _CRORE:
         value *= SCALES[tokens[end]]
         end += 1
     return _Read(value, end, scaled=read.scaled or end > read.end)

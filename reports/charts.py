@@ -40,10 +40,10 @@ class Marks:
 def bin_values(values: Sequence[float]) -> Bins:
     """Count finite values (at least one) in bins of a round width that start at a multiple of it.
 
-    About 3 n^(1/3) bins, from 6 to 24. Equal values get one bin with room beside it.
+    About 4 n^(1/3) bins at most, from 8 to 28. Equal values get one bin with room beside it.
     """
     low, high = min(values), max(values)
-    about = min(24.0, max(6.0, 3 * len(values) ** (1 / 3)))
+    about = min(28.0, max(8.0, 4 * len(values) ** (1 / 3)))
     width = _round_step((high - low) / about) if high > low else _round_step(abs(low) / about or 0.1)
     first = math.floor(low / width + 1e-9)
     bins = math.ceil(high / width - 1e-9) - first if high > low else 6

@@ -146,7 +146,10 @@ def test_either_spelling_of_weight_norm_loads_as_the_same_voice(spelling: str) -
     weights = small_weights()
     direction = weights.pop("decoder.start.weight")
     magnitude = direction.norm(dim=1, keepdim=True)
-    names = {"old": ("weight_g", "weight_v"), "new": ("parametrizations.weight.original0", "parametrizations.weight.original1")}
+    names = {
+        "old": ("weight_g", "weight_v"),
+        "new": ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+    }
     for name, tensor in zip(names[spelling], (magnitude, direction), strict=True):
         weights[f"decoder.start.{name}"] = tensor
     torch.testing.assert_close(spoken(dict(canonical(weights).tensors)), spoken(small_weights()), atol=1e-3, rtol=0)

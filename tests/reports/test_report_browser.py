@@ -60,7 +60,7 @@ frame.onload = async () => {
 def chromium(page: Path, profile: Path, *flags: str) -> str:
     assert CHROMIUM
     command = [CHROMIUM, *FLAGS, OFFLINE, f"--user-data-dir={profile}", *flags]
-    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=300, check=True)
     return done.stdout
 
 

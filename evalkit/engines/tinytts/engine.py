@@ -19,7 +19,8 @@ from evalkit.engines.tinytts.weights import build, load_strictly
 from evalkit.errors import EvalkitError
 
 LONGEST_TEXT = 600  # letters
-SPEED = Option(default=1.0, description="How fast to speak: 2 is twice as fast.", low=0.5, high=2.0)
+_SLOWEST, _FASTEST = 0.5, 2.0
+SPEED = Option(default=1.0, description="How fast to speak: 2 is twice as fast.", low=_SLOWEST, high=_FASTEST)
 
 
 class Refusal(NamedTuple):
@@ -115,11 +116,11 @@ class TinyTTS:
 
 
 def _refusal(request: Request, text: str) -> Refusal | None:
-    speed = _speed(request)
+    speed = request.options.get("speed", SPEED.default)
     if request.phonemes is not None:
         return Refusal("failed", "tinytts reads letters and takes no phonemes; leave them out.")
-    if not (SPEED.low or 0) <= speed <= (SPEED.high or 0):
-        return Refusal("failed", f"The speed {speed:g} is not between {SPEED.low} and {SPEED.high}.")
+    if not isinstance(speed, (int, float)) or not _SLOWEST <= speed <= _FASTEST:
+        return Refusal("failed", f"The speed must be a number between {_SLOWEST} and {_FASTEST}, not {speed!r}.")
     if not any(symbol.isalnum() for symbol in text):
         return Refusal("empty_text", "There is nothing to read in this text.")
     if unknown := unknown_symbols(text):

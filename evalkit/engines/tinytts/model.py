@@ -62,17 +62,18 @@ class ConvNeXtBlock(nn.Module):
         self.contract = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y = self._mixed(x * mask)
+        y: Tensor = self._mixed(x * mask)
         y = self.contract(F.gelu(self.expand(self.norm(y))))
         return x + y
 
     def _mixed(self, x: Tensor) -> Tensor:
-        """The depthwise convolution along time [B, T, width], as one over an image of height 1: 4 times faster on CPU."""
+        """The depthwise convolution along time of x [B, T, width], done in two dimensions: 4 times faster on a CPU."""
         image = x.transpose(1, 2).unsqueeze(2)
         padding = (0, self.mix.kernel_size[0] // 2)
-        mixed: Tensor = F.conv2d(image, self.mix.weight.unsqueeze(2), self.mix.bias, padding=padding, groups=self.mix.groups)
+        mixed: Tensor = F.conv2d(
+            image, self.mix.weight.unsqueeze(2), self.mix.bias, padding=padding, groups=self.mix.groups
+        )
         return mixed.squeeze(2).transpose(1, 2)
-        return along_time
 
 
 class Encoder(nn.Module):
@@ -197,10 +198,10 @@ def whole_durations(log_duration: Tensor, mask: Tensor, speed: Tensor) -> Tensor
 def spread_over_frames(states: Tensor, durations: Tensor) -> Tensor:
     """States [B, L, width] repeated for their durations [B, L], with where in its letter each frame lies.
 
-    Returns [B, T, width + POSITION_FEATURES], T that of the longest sentence.
+    Returns [B, T, width + POSITION_FEATURES], T that of the longest sentence, 1 at least.
     """
     ends = durations.cumsum(1)
-    time = torch.arange(int(ends[:, -1].max()), device=states.device).expand(len(states), -1).contiguous()
+    time = torch.arange(max(1, int(ends[:, -1].max())), device=states.device).expand(len(states), -1).contiguous()
     letter = torch.searchsorted(ends, time, right=True).clamp(max=states.shape[1] - 1)
     duration = durations.gather(1, letter).clamp(min=1)
     since = time - (ends - durations).gather(1, letter) + 0.5

@@ -7,8 +7,10 @@ import re
 START, END = "^", "$"
 SYMBOLS = START + END + " ',.?" + "abcdefghijklmnopqrstuvwxyz"
 PHONES = (
-    "aa ae ah ao aw ax ay b ch d dh eh er ey f g hh ih iy jh k l m n ng ow oy p pau r s sh t th uh uw v w y z zh"
-).split()
+    "aa", "ae", "ah", "ao", "aw", "ax", "ay", "b", "ch", "d", "dh", "eh", "er", "ey", "f", "g", "hh", "ih",
+    "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy", "p", "pau", "r", "s", "sh", "t", "th", "uh", "uw", "v",
+    "w", "y", "z", "zh",
+)  # fmt: skip
 
 _REPLACED = str.maketrans({
     "’": "'", "‘": "'", "!": ".", ";": ",", ":": ",", "-": " ", "–": " ", "—": ",", "/": " ", "…": ".",
