@@ -163,6 +163,5 @@ def _reading(word: str) -> str:
     return word.removeprefix(_MARK).replace("_", " ")
 
 
-
 def _nats(score: float) -> float:
     return math.log(score) * _SCORE_SHIFT

@@ -10,8 +10,8 @@ from metrics.packages import package_file
 from metrics.pocketsphinx_decoder import BEAM_NATS, Aligner, Path, Transcriber, bare
 
 EXTRA_WORDS = "data/extra_words.dict"
-_VOICELESS = frozenset("P T K F TH".split())
-_SIBILANT = frozenset("S Z SH ZH CH JH".split())
+_VOICELESS = frozenset({"P", "T", "K", "F", "TH"})
+_SIBILANT = frozenset({"S", "Z", "SH", "ZH", "CH", "JH"})
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,9 @@ class Worker:
         accepted = {_spoken(reading, part.possessive): reading for reading in part.accepted}
         wrong = {_spoken(reading, part.possessive): reading for reading in part.wrong}
         right = heard.reading in accepted
-        rival = self._aligner.align(task.pcm, [*slots[:place], tuple(wrong if right else accepted), *slots[place + 1 :]])
+        rival = self._aligner.align(
+            task.pcm, [*slots[:place], tuple(wrong if right else accepted), *slots[place + 1 :]]
+        )
         # A path that the beams cut off before its end is at least that much less likely.
         advantage = path.score - rival.score if rival else BEAM_NATS
         frames = heard.end - heard.start

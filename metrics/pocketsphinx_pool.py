@@ -18,7 +18,9 @@ from metrics.pocketsphinx_judge import Answer, Failure, Task
 MOST_WORKERS = 4
 _ROOT = Path(__file__).resolve().parents[1]
 # -P keeps the working directory off the module path: a folder named "metrics" there must not stand in for this one.
-_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from metrics.pocketsphinx_worker import serve; serve(int(sys.argv[2]))"
+_PROGRAM = (
+    "import sys; sys.path.append(sys.argv[1]); from metrics.pocketsphinx_worker import serve; serve(int(sys.argv[2]))"
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class PocketsphinxPool:
         _stop(self._workers)
 
     def _run(self, tasks: Sequence[Task]) -> list[Answer]:
+        self._workers[:] = [worker for worker in self._workers if worker.process.poll() is None]
         answers: dict[int, Answer] = {}
         waiting = list(enumerate(tasks))[::-1]
         idle = self._grown(min(self._limit, len(tasks)))
@@ -71,7 +74,8 @@ class PocketsphinxPool:
                 number, task = waiting.pop()
                 worker.socket.send(task)
                 working[worker.socket] = worker, number
-            for socket in wait(list(working)):
+            ready = wait(list(working))
+            for socket in [socket for socket in working if socket in ready]:
                 worker, number = working.pop(socket)
                 answers[number], survivor = self._answer(worker)
                 idle.append(survivor)
@@ -88,8 +92,7 @@ class PocketsphinxPool:
             return Failure(f"the judge's process died on this clip with status {status}"), self._workers[-1]
 
     def _grown(self, count: int) -> list[_Worker]:
-        """The first `count` workers, new ones started where there are fewer or where one died meanwhile."""
-        self._workers[:] = [worker for worker in self._workers if worker.process.poll() is None]
+        """The first `count` workers, new ones started where there are fewer."""
         new = [_start() for _ in range(count - len(self._workers))]
         self._workers += new
         for worker in new:

@@ -50,7 +50,7 @@ class PocketsphinxPronunciation:
                 "nats/frame",
                 "higher",
                 (-math.inf, math.inf),
-                "log likelihood of the best accepted minus the best wrong reading per 10 ms of the name, mean over names",
+                "log likelihood of the best accepted minus the best wrong reading, per 10 ms of the name",
             ),
         ),
         sample_rate=SAMPLE_RATE,

@@ -13,9 +13,7 @@ from metrics.text_numbers import ordinal, to_digits
 
 NORMALIZER_VERSION = "en-IN 1"
 
-_MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
-)
+_MONTHS = "january february march april may june july august september october november december"
 _SAME = {
     "mister": "mr",
     "missus": "mrs",
@@ -92,9 +90,7 @@ def _ungrouped(amount: str) -> str:
 
 def _words(text: str) -> list[str]:
     """Split at blanks and punctuation. An apostrophe inside a word and the point of a decimal belong to it."""
-    kept = "".join(
-        character if _in_word(text, place) else " " for place, character in enumerate(text)
-    )
+    kept = "".join(character if _in_word(text, place) else " " for place, character in enumerate(text))
     return kept.split()
 
 
@@ -130,10 +126,16 @@ def _money(tokens: Sequence[str]) -> list[str]:
 
 def _dates(tokens: Sequence[str]) -> list[str]:
     """ "12 august" and "12th august" -> "12th august"; likewise after the month."""
-    out = list(tokens)
+    out, months = list(tokens), frozenset(_MONTHS.split())
     for place, token in enumerate(tokens):
         beside = tokens[max(place - 1, 0) : place + 2]
-        if token.isdecimal() and token.isascii() and len(token) <= 2 and 1 <= int(token) <= 31 and _MONTHS & set(beside):
+        if (
+            token.isdecimal()
+            and token.isascii()
+            and len(token) <= 2
+            and 1 <= int(token) <= 31
+            and not months.isdisjoint(beside)
+        ):
             out[place] = ordinal(int(token))
     return out
 

@@ -36,7 +36,7 @@ class PocketsphinxWer:
                 "",
                 "lower",
                 (0.0, math.inf),
-                "word errors per word; by pocketsphinx a stand-in, not for publication: names it does not know are errors",
+                "word errors per word; by pocketsphinx a stand-in, not for publication: unknown names are errors",
                 on_failure=1.0,
             ),
             Column(
@@ -86,7 +86,7 @@ class PocketsphinxWer:
         silent = unusable(batch).keys()
         loud = [index for index in range(len(batch)) if index not in refused and index not in silent]
         answers = self._pool.run([Transcribe(to_pcm(batch.clip(index).cpu().numpy())) for index in loud])
-        heard = {index: "" for index in silent - refused.keys()}
+        heard = dict.fromkeys(silent - refused.keys(), "")
         for index, answer in zip(loud, answers, strict=True):
             if isinstance(answer, str):
                 heard[index] = answer

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLE = {"better": "green", "worse": "bold red", "changed": "yellow"}
-_NUMERIC = frozenset({"mean", "95 % interval", "n", "baseline", "diff."})
+_NUMERIC = frozenset({"mean", "95 % interval", "reference", "n", "baseline", "diff."})
 _WORST = 3
 
 
@@ -49,9 +49,11 @@ def _columns(summary: Mapping[str, Any], lines: list[Line]) -> Table:
         else:
             n, worst = f"{line.n}/{int(line.n) + line.missing}", ", ".join(line.worst[:_WORST])
         style = "yellow" if line.absent is not None else ""
-        rows.append(_Row((line.name, line.mean, line.unit, line.interval, n, worst), style))
+        speaker = (line.reference,) if summary.get("reference") else ()
+        rows.append(_Row((line.name, line.mean, line.unit, line.interval, *speaker, n, worst), style))
     title = f"{summary.get('model') or summary['run']} on {summary.get('suite') or 'existing audio'}"
-    return _table(title, ("column", "mean", "unit", "95 % interval", "n", "worst"), rows)
+    speaker = ("reference",) if summary.get("reference") else ()  # what the reference speaker's own clips score
+    return _table(title, ("column", "mean", "unit", "95 % interval", *speaker, "n", "worst"), rows)
 
 
 def _comparison(baseline: Mapping[str, Any], lines: list[Line]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -27,9 +28,10 @@ class _Group(TyperGroup):
         except EvalkitError as error:
             _say(str(error))
             raise typer.Exit(error.exit_status) from error
-        except KeyboardInterrupt as error:
+        except KeyboardInterrupt:
             _say("Interrupted. Everything stored so far is kept; the same command goes on from there.")
-            raise typer.Exit(INTERRUPTED) from error
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)  # a usual exit would first wait for every metric to end its batch
 
 
 app = typer.Typer(

@@ -27,7 +27,7 @@ def finish(
     summary = {
         "run": folder.path.name,
         "model": manifest["checkpoint"]["name"] if manifest["checkpoint"] else job.name,
-        "suite": f"{manifest['suite']['name']} {manifest['suite']['version']}",
+        "suite": _suite(manifest),
         "created": manifest["created"],
         "judges": _judges(job.choices),
         "coverage": coverage(rows, len(job.planned)),
@@ -43,6 +43,11 @@ def finish(
     _write_report(folder, manifest, summary, rows)
     write_json(folder.summary_path, summary)  # last: its presence says that the run is finished
     return summary
+
+
+def _suite(manifest: Mapping[str, Any]) -> str | None:
+    """Name and version, None for audio that existed."""
+    return f"{manifest['suite']['name']} {manifest['suite']['version']}" if manifest["engine"] else None
 
 
 def _judges(choices: Sequence[Choice]) -> dict[str, Any]:

@@ -154,16 +154,12 @@ def _carry_out(job: Job, announce: Announce) -> Finished:
     if baseline is not None:
         check_baseline(manifest, baseline)
     columns = job.metric_columns()
-    scorer = Scorer(job.choices)
-    try:
-        with folder.locked():
-            write_manifest(folder, manifest)
-            log = UtteranceLog(folder.log_path)
-            progress = announce(folder, len(job.planned), len(log.rows))
-            execute(batches(job.planned, job.max_batch), job.source, scorer, columns, folder, log, progress)
-            summary = finish(job, folder, log.rows, scorer, baseline)
-    finally:
-        scorer.close()
+    with Scorer(job.choices) as scorer, folder.locked():
+        write_manifest(folder, manifest)
+        log = UtteranceLog(folder.log_path)
+        progress = announce(folder, len(job.planned), len(log.rows))
+        execute(batches(job.planned, job.max_batch), job.source, scorer, columns, folder, log, progress)
+        summary = finish(job, folder, log.rows, scorer, baseline)
     return Finished(folder, summary)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -35,11 +35,17 @@ class Scorer:
         self.metrics = {choice.name: choice.metric for choice in choices if choice.metric is not None}
         self._threads = ThreadPoolExecutor(max_workers=max(1, len(self.metrics)), thread_name_prefix="metric")
 
-    def close(self) -> None:
-        """Stop the threads and the worker processes of metrics that have some."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Wait for the metrics and close them; after Ctrl-C do neither, because everything stored is safe already."""
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self._threads.shutdown(wait=not interrupted, cancel_futures=True)
+        if interrupted:
+            return
         for metric in self.metrics.values():
-            close = getattr(metric, "close", None)
+            close = getattr(metric, "close", None)  # metrics with worker processes have one
             if close is not None:
                 close()
 

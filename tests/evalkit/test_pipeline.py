@@ -97,16 +97,13 @@ class Level:
 def carry_out(tmp_path: Path, texts: Sequence[str], engine: Engine | None = None) -> dict[str, dict[str, object]]:
     engine = engine or Engine()
     choices = [Choice("level", Level())]
-    scorer = Scorer(choices)
     planned = utterances([item(f"i{n}", text) for n, text in enumerate(texts)], 1, 0)
     log = UtteranceLog(tmp_path / "log.jsonl")
     source = EngineSource(engine, None, {}, engine.spec.max_batch)
-    try:
+    with Scorer(choices) as scorer:
         execute(
             *(batches(planned, 8), source, scorer, columns_of(choices), RunFolder(tmp_path), log, lambda n, s: None)
         )
-    finally:
-        scorer.close()
     return {row["text"]: row for row in UtteranceLog(tmp_path / "log.jsonl").rows}
 
 
@@ -160,10 +157,9 @@ def test_two_metrics_with_one_column_are_refused() -> None:
 def test_scores_of_a_batch_equal_scores_one_by_one() -> None:
     clips = [tone(0.5), tone(1.3, 0.1), tone(0.9, 0.9)]
     info = [ClipInfo(str(n), text="x") for n in range(3)]
-    scorer = Scorer([Choice("level", Level())])
-    together = scorer.score(clips, RATE, info)
-    alone = [scorer.score([clip], RATE, [one])[0] for clip, one in zip(clips, info, strict=True)]
-    scorer.close()
+    with Scorer([Choice("level", Level())]) as scorer:
+        together = scorer.score(clips, RATE, info)
+        alone = [scorer.score([clip], RATE, [one])[0] for clip, one in zip(clips, info, strict=True)]
     assert [one.values["level"] for one in together] == pytest.approx([one.values["level"] for one in alone], abs=1e-6)
 
 

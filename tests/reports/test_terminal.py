@@ -26,7 +26,9 @@ def test_numbers_of_a_row(fake_run: Any) -> None:
     column = fake_run.summary["columns"]["dnsmos_ovrl"]
     row = next(line for line in printed(fake_run.summary).splitlines() if line.startswith(" dnsmos_ovrl"))
     low, high = column["ci95"]
-    assert row.split()[:6] == ["dnsmos_ovrl", f"{column['mean']:.2f}", "MOS", f"[{low:.2f},", f"{high:.2f}]", "55/60"]
+    reference = f"{fake_run.summary['reference']['dnsmos_ovrl']:.2f}"
+    numbers = [f"{column['mean']:.2f}", "MOS", f"[{low:.2f},", f"{high:.2f}]", reference, "55/60"]
+    assert row.split()[:7] == ["dnsmos_ovrl", *numbers]
     assert column["worst"][0] in row
 
 

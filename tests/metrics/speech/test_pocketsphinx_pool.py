@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from metrics.pocketsphinx_decoder import to_pcm
-from metrics.pocketsphinx_judge import Failure, Judge, Judgement, Part, Transcribe
+from metrics.pocketsphinx_judge import Failure, Judge, Judgement, Part
 from metrics.pocketsphinx_pool import PocketsphinxPool
 
 pytest.importorskip("pocketsphinx")
@@ -56,14 +56,13 @@ def test_a_worker_that_dies_costs_one_task_and_is_replaced(pool: PocketsphinxPoo
     assert len(before) == 2
     for process in before:
         process.suspend()
-    long = Transcribe(to_pcm(np.zeros(160_000, dtype=np.float32)))
     killer = subprocess.Popen([sys.executable, "-c", f"import os, time; time.sleep(1); os.kill({before[0].pid}, 9); "
                                f"os.kill({before[1].pid}, {int(signal.SIGCONT)})"])  # fmt: skip
-    answers = pool.run([long, word("two"), word("three")])
+    answers = pool.run([word("one"), word("two"), word("three")])
     killer.wait()
     died = [answer for answer in answers if isinstance(answer, Failure)]
     assert [answer.reason for answer in died] == ["the judge's process died on this clip with status -9"]
-    assert sum(isinstance(answer, Judgement) for answer in answers) >= 1
+    assert sum(isinstance(answer, Judgement) for answer in answers) == 2
     assert len(workers()) == 2 and before[0].pid not in [process.pid for process in workers()]
 
 
