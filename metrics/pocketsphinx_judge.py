@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from metrics.packages import package_file
-from metrics.pocketsphinx_decoder import BEAM_NATS, Aligner, Path, Transcriber, bare
+from metrics.pocketsphinx_decoder import BEAM_NATS, Aligner, Path, Stretch, Transcriber, bare
 
 EXTRA_WORDS = "data/extra_words.dict"
 _VOICELESS = frozenset({"P", "T", "K", "F", "TH"})
@@ -48,12 +48,14 @@ class Verdict:
 
     best: the likeliest of its readings, as the part gives it; margin: log likelihood with the best accepted minus that
     with the best wrong reading, in nats per frame of the name; fit: log likelihood of the name's own frames, in nats
-    per frame (at most 0; far below: something else was said).
+    per frame (at most 0; far below: something else was said); context: the same of the text's other words, None if
+    there are none.
     """
 
     best: str
     margin: float
     fit: float
+    context: float | None
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,21 @@ class Worker:
         advantage = path.score - rival.score if rival else BEAM_NATS
         frames = heard.end - heard.start
         margin = (advantage if right else -advantage) / frames
-        return Verdict((accepted | wrong)[heard.reading], margin, heard.score / frames)
+        others = [*path.stretches[:place], *path.stretches[place + 1 :]]
+        return Verdict(
+            (accepted | wrong)[heard.reading], margin, _per_frame([heard]), _per_frame(others) if others else None
+        )
 
     def _readings(self, part: Part) -> tuple[str, ...]:
         """Readings of a part as the aligner wants them; () if there are none."""
         own = part.accepted + part.wrong
         known = own or self._aligner.pronunciations(part.word) or self._extra_words.get(part.word, ())
         return tuple(dict.fromkeys(_spoken(reading, part.possessive) for reading in known))
+
+
+def _per_frame(stretches: Sequence[Stretch]) -> float:
+    """Nats per frame."""
+    return sum(stretch.score for stretch in stretches) / sum(stretch.end - stretch.start for stretch in stretches)
 
 
 def _spoken(reading: str, possessive: bool) -> str:

@@ -15,15 +15,26 @@ CALIBRATION_FILE = "data/pronunciation_calibration.json"
 
 @dataclass(frozen=True)
 class Calibration:
-    """threshold: a name is right above this margin (nats per frame); lowest_fit: below this fit (nats per frame)
-    something else than any of the name's readings was said; unreliable: names, in lower case, whose right and wrong
+    """threshold: a name is right above this margin. lowest_fit: a clip whose words fit less than this does not say its
+    text. largest_drop: a name that fits so much less than the words around it was not said at all. All in nats per
+    frame; fits are compared with the clip's own words because they depend on the voice. unreliable: names, in lower case, whose right and wrong
     readings the judge cannot tell apart; accuracy: how often it was right on held-out voices, with 95 % intervals.
     """
 
     threshold: float
     lowest_fit: float
+    largest_drop: float
     unreliable: frozenset[str]
     accuracy: Mapping[str, Any]
+
+    def misfit(self, fit: float, context: float | None) -> str | None:
+        """Why a name cannot be said to have any of its readings, None if it can. fit, context: see `Verdict`."""
+        around = fit if context is None else context
+        if around < self.lowest_fit:
+            return "the clip does not sound like its text"
+        if fit < around - self.largest_drop:
+            return "something else was said than any reading of the name"
+        return None
 
     @staticmethod
     def read(path: Path | None = None) -> Calibration:
@@ -34,6 +45,7 @@ class Calibration:
             return Calibration(
                 threshold=float(data["threshold"]),
                 lowest_fit=float(data["lowest_fit"]),
+                largest_drop=float(data["largest_drop"]),
                 unreliable=frozenset(name.lower() for name in data["unreliable"]),
                 accuracy=dict(data["accuracy"]),
             )

@@ -154,13 +154,13 @@ class PocketsphinxPronunciation:
         scores.details[clip]["entities"] = decisions
 
     def _decision(self, entity: Entity, verdict: Verdict | None, otherwise: str) -> dict[str, Any]:
-        threshold, lowest_fit = self._calibration.threshold, self._calibration.lowest_fit
+        threshold = self._calibration.threshold
         decision: dict[str, Any] = {"spelling": entity.spelling, "right": False, "threshold": threshold}
         if verdict is None:
             return decision | {"margin": None, "best": None, "fit": None, "reason": otherwise}
         decision |= {"margin": verdict.margin, "best": verdict.best, "fit": verdict.fit}
-        if verdict.fit < lowest_fit:
-            return decision | {"reason": "something else was said than any reading of the name"}
+        if misfit := self._calibration.misfit(verdict.fit, verdict.context):
+            return decision | {"reason": misfit}
         return decision | {"right": verdict.margin > threshold}
 
     def passport(self) -> Passport:
@@ -172,6 +172,7 @@ class PocketsphinxPronunciation:
             parameters={
                 "threshold": self._calibration.threshold,
                 "lowest_fit": self._calibration.lowest_fit,
+                "largest_drop": self._calibration.largest_drop,
                 "calibration_sha256": sha256(package_file("metrics", CALIBRATION_FILE)),
                 "extra_words_sha256": sha256(package_file("metrics", EXTRA_WORDS)),
                 "padding_s": PADDING_S,

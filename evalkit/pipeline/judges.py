@@ -68,12 +68,8 @@ def columns_of(choices: Sequence[Choice]) -> dict[str, Column]:
 def _choose(name: str, entries: Sequence[str], judges: Judges, device: str) -> Choice:
     classes = {entry: METRICS.load(entry) for entry in entries}
     by_kind = {kind: entry for entry, cls in classes.items() if (kind := cls.spec.judge)}
-    if "none" in by_kind:
-        order = ["none"]
-    elif judges == "auto":
-        order = ["standard", "bundled"]
-    else:
-        order = [judges]
+    # Where the field has no other judge (DNS-MOS, a plugin's own metric), what there is counts as the standard one.
+    order: list[str] = [judges] if judges != "auto" and name in STANDARD else ["standard", "bundled", "none"]
     problems: list[str] = []
     for kind in order:
         if kind not in by_kind:
@@ -82,9 +78,9 @@ def _choose(name: str, entries: Sequence[str], judges: Judges, device: str) -> C
         if problem is None:
             return Choice(name, classes[by_kind[kind]](device=device), notice=_notice(name, kind))
         problems.append(problem)
-    if judges == "standard" and "standard" not in by_kind:
+    if judges == "standard" and not problems:
         raise EvalkitError(
-            f"No standard judge of '{name}' is installed (the field uses {STANDARD.get(name, 'another one')}): "
+            f"No standard judge of '{name}' is installed (the field uses {STANDARD[name]}): "
             "run with --judges auto, or leave the metric out with --metrics."
         )
     reason = "; ".join(problems) or f"it has no {judges} judge"
