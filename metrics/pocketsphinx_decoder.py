@@ -110,10 +110,10 @@ class Aligner:
 
     def __init__(self) -> None:
         # The decoder normalises each frame by the best state it computed. Only if it computes all of them are scores
-        # comparable between sentences, and between readings of a name (97.7 % right instead of 96.0 %).
-        beams = {"beam": _WIDEST_BEAM, "pbeam": _WIDEST_BEAM, "wbeam": _WIDEST_BEAM, "compallsen": True}
+        # comparable between sentences, and between readings of a name (97.7 % of 354 clips right instead of 96.0 %).
+        beams = {"beam": _WIDEST_BEAM, "pbeam": _WIDEST_BEAM, "wbeam": _WIDEST_BEAM}
         # Without bestpath=False the hypothesis comes from a lattice, which may end before the last word.
-        self._decoder = _decoder(lm=None, bestpath=False, **beams)
+        self._decoder = _decoder(lm=None, compallsen=True, bestpath=False, **beams)
         self._known: set[str] = set()
 
     def pronunciations(self, word: str) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Aligner:
 
         None if no path reaches the last slot: the clip is too short for the sentence, or quite another sound.
         """
-        for reading in {reading for readings in slots for reading in readings} - self._known:
+        for reading in sorted({reading for readings in slots for reading in readings} - self._known):
             self._decoder.add_word(_word(reading), reading, False)
             self._known.add(reading)
         transitions = [

@@ -43,7 +43,7 @@ _CENTURIES = range(18, 21)
 
 @dataclass(frozen=True)
 class _Read:
-    """A value read from tokens[start:end]."""
+    """A number, and the place after its last token."""
 
     value: Fraction
     end: int

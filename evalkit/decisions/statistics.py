@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean over items; repeats of an item are averaged first. ci95 is None for fewer than two items."""
+    """Mean over items; repeats of an item are averaged first. ci95 is None for fewer than two items, or all alike."""
 
     mean: float
     sd: float | None
@@ -97,11 +97,8 @@ def _ratio(numerators: Floats, denominators: Floats, axis: int = -1) -> Floats:
 def _bootstrap(data: tuple[Floats, ...], statistic: Any, paired: bool) -> Interval | None:
     from scipy.stats import bootstrap
 
-    if len(data[0]) < 2:
-        return None
-    point = float(statistic(*data))
-    if all(np.ptp(column) == 0 for column in data):
-        return (point, point)  # BCa is 0/0 on constant data
+    if len(data[0]) < 2 or all(np.ptp(column) == 0 for column in data):
+        return None  # of items that are all alike, resampling would claim a certainty that nobody has
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # degenerate resamples are handled below
         result = bootstrap(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import Call
 
 from evalkit.checkpoints import fingerprint, recognise
 from evalkit.engines import Engine, Request
@@ -195,3 +196,14 @@ def test_the_guide_quotes_the_plugin_word_for_word() -> None:
     assert len(quotes) >= 8
     for quote in quotes:
         assert any(quote in source for source in sources), quote
+
+
+def test_a_run_with_nothing_but_the_plugin(evalkit: Call, plugin: Path, tmp_path: Path) -> None:
+    sections = {"beep": {name.removeprefix("beep."): tensor for name, tensor in WEIGHTS.items()}}
+    torch.save(sections, tmp_path / "beep.pth")
+    result = evalkit(
+        *("run", tmp_path / "beep.pth", "--suite", "proverbs", "--metrics", "zero_crossings,signal"),
+        *("--set", "volume=0.5", "--out", tmp_path / "runs"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "zero_crossings_hz" in result.stdout and "3 of 3 utterances" in result.stdout

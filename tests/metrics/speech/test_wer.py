@@ -67,7 +67,7 @@ def metric() -> PocketsphinxWer:
 
 @pytest.fixture(scope="module")
 def spoken(readings: Callable[[int], tuple[list[Tensor], list[ClipInfo]]]) -> ClipBatch:
-    clips, infos = readings(6)
+    clips, infos = readings(3)
     return ClipBatch.of(clips, 16000, infos)
 
 
