@@ -15,10 +15,12 @@ CALIBRATION_FILE = "data/pronunciation_calibration.json"
 
 @dataclass(frozen=True)
 class Calibration:
-    """threshold: a name is right above this margin. lowest_fit: a clip whose words fit less than this does not say its
-    text. largest_drop: a name that fits so much less than the words around it was not said at all. All in nats per
-    frame; fits are compared with the clip's own words because they depend on the voice. unreliable: names, in lower case, whose right and wrong
-    readings the judge cannot tell apart; accuracy: how often it was right on held-out voices, with 95 % intervals.
+    """What the judge decides by, and how well it does. Margins and fits are in nats per frame.
+
+    threshold: a name is right above this margin. lowest_fit: a clip whose words fit less than this does not say its
+    text. largest_drop: a name that fits so much less than the words around it was not said (compared with the clip's
+    own words, because fits depend on the voice). unreliable: names, in lower case, whose right and wrong readings the
+    judge cannot tell apart. accuracy: how often it was right on voices held out, with 95 % intervals.
     """
 
     threshold: float
