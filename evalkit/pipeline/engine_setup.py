@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from evalkit.checkpoints import canonical, fingerprint, non_finite, read_checkpoint, recognise
+from evalkit.checkpoints import canonical, fingerprint, non_finite, read_checkpoint, recognise, section_of
 from evalkit.engines import Engine, EngineSpec, Option
 from evalkit.errors import EvalkitError
 from evalkit.registry import ENGINES, unknown
@@ -113,6 +113,5 @@ def _parse_value(name: str, option: Option, text: str) -> int | float | str | bo
 def _section_sizes(tensors: Mapping[str, torch.Tensor]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for key, tensor in tensors.items():
-        section = key.split(".")[0]
-        sizes[section] = sizes.get(section, 0) + tensor.numel()
+        sizes[section_of(key)] = sizes.get(section_of(key), 0) + tensor.numel()
     return sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from evalkit.errors import EvalkitError
@@ -99,6 +99,4 @@ def _notice(name: str, kind: str) -> str | None:
 
 
 def passports(choices: Sequence[Choice]) -> Mapping[str, dict[str, object]]:
-    from dataclasses import asdict
-
     return {choice.name: asdict(choice.metric.passport()) for choice in choices if choice.metric is not None}

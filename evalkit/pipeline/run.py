@@ -77,7 +77,7 @@ def run_checkpoint(
         "sample_rate": spec.sample_rate,
         "options": dict(loaded.options),
     }
-    planned = [_with_references(u, references) for u in utterances(items, repeats, seed)]
+    planned = [replace(u, references=references) for u in utterances(items, repeats, seed)]
     suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
     return _carry_out(
         Job(
@@ -120,7 +120,7 @@ def score_files(
     device = pick_device(options.device)
     references = find_references(options.reference, None)
     choices = choose(options.metrics, options.judges, device)
-    planned = [_with_references(u, u.references or references) for u in planned[: options.limit]]
+    planned = [replace(u, references=u.references or references) for u in planned[: options.limit]]
     check_references(sorted({path for u in planned for path in u.references}), choices)
     return _carry_out(
         Job(
@@ -183,7 +183,3 @@ def _identify(job: Job) -> tuple[dict[str, Any], RunFolder]:
         **environment(),
     }
     return manifest, folder
-
-
-def _with_references(utterance: Utterance, references: tuple[Path, ...]) -> Utterance:
-    return replace(utterance, references=references)
