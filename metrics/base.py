@@ -15,6 +15,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from metrics.options import Option, Value
+
 Better = Literal["higher", "lower", "neither"]
 JudgeKind = Literal["none", "bundled", "standard"]
 Need = Literal["text", "reference", "entities"]
@@ -48,6 +50,7 @@ class MetricSpec:
     needs: frozenset[Need]
     judge: JudgeKind  # whose weights: none, inside an installed package, or downloaded once
     source: str  # paper or reference code, with version
+    options: Mapping[str, Option] = field(default_factory=dict)  # keyword arguments of the constructor
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,10 @@ class Passport:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A metric. The constructor takes `device: str = "cpu"` and loads nothing; models load at the first `score`."""
+    """A metric. The constructor takes `device: str = "cpu"` and the declared options as keywords, and loads nothing.
+
+    Models load at the first `score`.
+    """
 
     spec: MetricSpec
 
@@ -151,6 +157,9 @@ class Metric(Protocol):
     def passport(self) -> Passport: ...
 
     @classmethod
-    def unavailable(cls) -> str | None:
-        """None if the metric can run here, else one sentence: what is missing and how to get it. Cheap."""
+    def unavailable(cls, **options: Value) -> str | None:
+        """None if the metric can run here with these options, else one sentence: what is missing, how to get it.
+
+        Cheap. A metric without options may leave them out of its signature.
+        """
         ...

@@ -10,18 +10,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from metrics.options import Option as Option  # engines declare theirs with it too
+
 Status = Literal["ok", "empty_text", "unknown_symbols", "too_long", "bad_voice", "failed", "not_finite"]
-
-
-@dataclass(frozen=True)
-class Option:
-    """A setting of an engine that a user may change by `--set name=value`. choices or [low, high] bound it."""
-
-    default: int | float | str | bool
-    description: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
+import metrics.options
 from evalkit.checkpoints import canonical, fingerprint, non_finite, read_checkpoint, recognise, section_of
-from evalkit.engines import Engine, EngineSpec, Option
+from evalkit.engines import Engine, EngineSpec
 from evalkit.errors import EvalkitError
-from evalkit.registry import ENGINES, unknown
+from evalkit.registry import ENGINES
 
 
 @dataclass(frozen=True)
@@ -84,30 +85,10 @@ def _about(path: Path) -> Iterator[None]:
 
 def parse_settings(spec: EngineSpec, settings: Sequence[str]) -> dict[str, Any]:
     """`["speed=1.2"]` -> every option of the engine with its value. Raises EvalkitError on a bad name or value."""
-    values: dict[str, Any] = {name: option.default for name, option in spec.options.items()}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise EvalkitError(f"--set {setting}: write it as name=value.")
-        if name not in spec.options:
-            raise EvalkitError(unknown(f"option of the engine {spec.name}", name, spec.options))
-        values[name] = _parse_value(name, spec.options[name], text)
-    return values
-
-
-def _parse_value(name: str, option: Option, text: str) -> int | float | str | bool:
-    kind = type(option.default)
     try:
-        value: int | float | str | bool = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-    except (KeyError, ValueError) as error:
-        raise EvalkitError(f"--set {name}={text}: it takes a {kind.__name__}.") from error
-    if option.choices and value not in option.choices:
-        raise EvalkitError(f"--set {name}={text}: it takes one of {', '.join(option.choices)}.")
-    below = option.low is not None and isinstance(value, int | float) and not value >= option.low
-    above = option.high is not None and isinstance(value, int | float) and not value <= option.high
-    if below or above:
-        raise EvalkitError(f"--set {name}={text}: it takes a value from {option.low} to {option.high}.")
-    return value
+        return dict(metrics.options.parse_settings(f"the engine '{spec.name}'", spec.options, settings))
+    except ValueError as error:
+        raise EvalkitError(str(error)) from error
 
 
 def _section_sizes(tensors: Mapping[str, torch.Tensor]) -> dict[str, int]:
