@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from metrics.options import Option as Option  # engines declare theirs with it too
+from metrics.options import Option
 
 Status = Literal["ok", "empty_text", "unknown_symbols", "too_long", "bad_voice", "failed", "not_finite"]
 

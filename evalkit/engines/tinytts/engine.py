@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from evalkit.checkpoints import fingerprint
-from evalkit.engines.base import EngineSpec, Layout, Option, Request, Speech, Status, Voice
+from evalkit.engines.base import EngineSpec, Layout, Request, Speech, Status, Voice
 from evalkit.engines.tinytts import vocoder
 from evalkit.engines.tinytts.model import Frames, TinyModel
 from evalkit.engines.tinytts.text import PHONES, encode, normalise, unknown_symbols
 from evalkit.engines.tinytts.weights import build, load_strictly
 from evalkit.errors import EvalkitError
+from metrics.options import Option
 
 LONGEST_TEXT = 600  # letters
 _SLOWEST, _FASTEST = 0.5, 2.0
