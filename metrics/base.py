@@ -19,7 +19,7 @@ from metrics.options import Option, Value
 
 Better = Literal["higher", "lower", "neither"]
 JudgeKind = Literal["none", "bundled", "standard"]
-Need = Literal["text", "reference", "entities"]
+Need = Literal["text", "reference", "entities", "phonemes"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,14 @@ class Entity:
     """A name or term inside a text, with its pronunciation variants.
 
     spelling: as it stands in `ClipInfo.text`; accepted, wrong: readings in ARPAbet of the CMU dictionary, phones
-    separated by blanks, vowels with stress digits (``"S UW0 B R AH0 M AH1 N Y AH0 N"``).
+    separated by blanks, vowels with stress digits (``"S UW0 B R AH0 M AH1 N Y AH0 N"``). spellings: other ways to write
+    it that a transcript may use without being wrong ("Subramaniam").
     """
 
     spelling: str
     accepted: tuple[str, ...]
     wrong: tuple[str, ...] = ()
+    spellings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class ClipInfo:
     text: str | None = None
     entities: tuple[Entity, ...] = ()
     reference: tuple[Path, ...] = ()  # clips of the speaker it should sound like
+    phonemes: str | None = None  # what the engine's front end made of the text, in the engine's own symbols
     written: str | None = None  # the text as written ("Rs.18,00,000"), where it differs from `text`
 
 

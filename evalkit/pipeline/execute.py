@@ -66,13 +66,15 @@ def _score(
     scored: dict[int, ClipScores] = {}
     if good:
         results = scorer.score(
-            [clips[index].audio for index in good], clips[good[0]].sample_rate, [clip_info(batch[i]) for i in good]
+            [clips[index].audio for index in good],
+            clips[good[0]].sample_rate,
+            [clip_info(batch[i], clips[i].phonemes) for i in good],
         )
         scored = dict(zip(good, results, strict=True))
     return [scored.get(index) or _failure_scores(clip, columns) for index, clip in enumerate(clips)]
 
 
-def clip_info(utterance: Utterance) -> ClipInfo:
+def clip_info(utterance: Utterance, phonemes: str | None = None) -> ClipInfo:
     item = utterance.item
     return ClipInfo(
         id=utterance.id,
@@ -80,6 +82,7 @@ def clip_info(utterance: Utterance) -> ClipInfo:
         written=item.text or None,
         entities=tuple(Entity(e.spelling, e.accepted, e.wrong) for e in item.entities),
         reference=utterance.references,
+        phonemes=phonemes,
     )
 
 
