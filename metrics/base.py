@@ -51,6 +51,8 @@ class MetricSpec:
     judge: JudgeKind  # whose weights: none, inside an installed package, or downloaded once
     source: str  # paper or reference code, with version
     options: Mapping[str, Option] = field(default_factory=dict)  # keyword arguments of the constructor
+    on_request: bool = False  # runs only when it is named
+    cpu_only: bool = False  # whatever the device: it is handed batches in main memory
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from evalkit.engines.tinytts.text import PHONES, encode, normalise, unknown_symb
 from evalkit.engines.tinytts.weights import build, load_strictly
 from evalkit.errors import EvalkitError
 from metrics.options import Option
-from metrics.options import Option
 
 LONGEST_TEXT = 600  # letters
 _SLOWEST, _FASTEST = 0.5, 2.0
