@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -105,6 +105,16 @@ class ClipBatch:
         """bool [clips, samples], True on real samples."""
         positions = torch.arange(self.audio.shape[1], device=self.audio.device)
         return positions[None, :] < self.lengths[:, None].to(self.audio.device)
+
+    def to(self, device: torch.device | str) -> ClipBatch:
+        """The same clips with their samples in the memory of `device`."""
+        return replace(self, audio=self.audio.to(device))
+
+    def part(self, start: int, stop: int) -> ClipBatch:
+        """Clips start..stop - 1, padded no longer than they need."""
+        lengths = self.lengths[start:stop]
+        longest = int(lengths.max()) if len(lengths) else 0
+        return replace(self, audio=self.audio[start:stop, :longest], lengths=lengths, info=self.info[start:stop])
 
     @staticmethod
     def of(clips: Sequence[Tensor], sample_rate: int, info: Sequence[ClipInfo]) -> ClipBatch:

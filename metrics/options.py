@@ -20,19 +20,23 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
-def parse_settings(owner: str, declared: Mapping[str, Option], settings: Sequence[str]) -> dict[str, Value]:
-    """`["speed=1.2"]` -> every declared option with its value. owner: who declares them, for messages.
+def parse_settings(
+    owner: str, declared: Mapping[str, Option], settings: Sequence[str], prefix: str = ""
+) -> dict[str, Value]:
+    """`["speed=1.2"]` -> every declared option with its value.
 
+    owner: who declares them, and prefix: what the user wrote before a name ("dnsmos."), for messages.
     Raises ValueError on a bad name or value.
     """
     values: dict[str, Value] = {name: option.default for name, option in declared.items()}
     for setting in settings:
         name, equals, text = setting.partition("=")
+        said = f"--set {prefix}{setting}"
         if not equals:
-            raise ValueError(f"--set {setting}: write it as name=value.")
+            raise ValueError(f"{said}: write it as name=value.")
         if name not in declared:
-            raise ValueError(f"--set {setting}: {owner} has no option '{name}'{_hint(name, declared)}")
-        values[name] = _parse_value(name, declared[name], text)
+            raise ValueError(f"{said}: {owner} has no option '{name}'{_hint(name, declared)}")
+        values[name] = _parse_value(said, declared[name], text)
     return values
 
 
@@ -41,16 +45,19 @@ def _hint(name: str, declared: Mapping[str, Option]) -> str:
     return f": did you mean '{close[0]}'?" if close else f"; it has: {', '.join(sorted(declared)) or 'none'}."
 
 
-def _parse_value(name: str, option: Option, text: str) -> Value:
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+def _parse_value(said: str, option: Option, text: str) -> Value:
     kind = type(option.default)
     try:
         value: Value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
-        raise ValueError(f"--set {name}={text}: it takes a {kind.__name__}.") from error
+        raise ValueError(f"{said}: it takes {_KINDS[kind]}.") from error
     if option.choices and value not in option.choices:
-        raise ValueError(f"--set {name}={text}: it takes one of {', '.join(option.choices)}.")
+        raise ValueError(f"{said}: it takes one of {', '.join(option.choices)}.")
     below = option.low is not None and isinstance(value, int | float) and not value >= option.low
     above = option.high is not None and isinstance(value, int | float) and not value <= option.high
     if below or above:
-        raise ValueError(f"--set {name}={text}: it takes a value from {option.low} to {option.high}.")
+        raise ValueError(f"{said}: it takes a value from {option.low} to {option.high}.")
     return value

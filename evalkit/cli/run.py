@@ -18,7 +18,12 @@ def run(
         str | None, typer.Option("--engine", help="Engine to load it with; by default told from its layout.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="An option of the engine (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An option of the engine ('speed=1.2') or of a metric ('dnsmos.windows=all'); repeatable.",
+        ),
     ] = None,
     reference: o.ReferenceOption = None,
     judges: o.JudgesOption = o.JudgeChoice.auto,
@@ -32,7 +37,10 @@ def run(
         int, typer.Option("--repeats", min=1, help="Speak every item N times, each with its own seed.")
     ] = 1,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the run.")] = 0,
+    whisper: o.WhisperOption = None,
     device: o.DeviceOption = "auto",
+    resampler: o.ResamplerOption = o.Resampler.soxr,
+    cache: o.CacheOption = True,
     baseline: o.BaselineOption = None,
     min_coverage: o.CoverageOption = 1.0,
     as_json: o.JsonOption = False,
@@ -45,12 +53,15 @@ def run(
         evalkit run merged.pth --suite indian-names --reference sarah/
     """
     from evalkit.cli.show import conclude, progress_bar
-    from evalkit.pipeline.job import Options
     from evalkit.pipeline.run import run_checkpoint
 
-    chosen = Options(out, reference, judges.value, o.comma_separated(metrics), device, baseline, limit)
+    of_metrics = [setting for setting in settings or [] if "." in setting.partition("=")[0]]
+    of_engine = [setting for setting in settings or [] if setting not in of_metrics]
+    chosen = o.run_options(
+        out, reference, judges, metrics, device, baseline, limit, of_metrics, whisper, resampler, cache
+    )
     with progress_bar(quiet) as announce:
         finished = run_checkpoint(
-            checkpoint, suite, chosen, announce, engine, settings or [], repeats, seed, o.comma_separated(items)
+            checkpoint, suite, chosen, announce, engine, of_engine, repeats, seed, o.comma_separated(items)
         )
     conclude(finished, min_coverage, as_json)

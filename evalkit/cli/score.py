@@ -20,7 +20,11 @@ def score(
     judges: o.JudgesOption = o.JudgeChoice.auto,
     metrics: o.MetricsOption = None,
     limit: o.LimitOption = None,
+    settings: o.SetOption = None,
+    whisper: o.WhisperOption = None,
     device: o.DeviceOption = "auto",
+    resampler: o.ResamplerOption = o.Resampler.soxr,
+    cache: o.CacheOption = True,
     baseline: o.BaselineOption = None,
     min_coverage: o.CoverageOption = 1.0,
     as_json: o.JsonOption = False,
@@ -33,12 +37,13 @@ def score(
     """
     from evalkit.cli.show import conclude, progress_bar
     from evalkit.pipeline.existing import plan_existing
-    from evalkit.pipeline.job import Options
     from evalkit.pipeline.run import score_files
     from evalkit.suites import load_suite
 
     planned, content = plan_existing(audio, load_suite(suite).items if suite else ())
-    chosen = Options(out, reference, judges.value, o.comma_separated(metrics), device, baseline, limit)
+    chosen = o.run_options(
+        out, reference, judges, metrics, device, baseline, limit, settings or [], whisper, resampler, cache
+    )
     with progress_bar(quiet) as announce:
         finished = score_files(audio.resolve().stem, planned, content, chosen, announce)
     conclude(finished, min_coverage, as_json)

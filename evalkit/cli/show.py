@@ -64,6 +64,8 @@ def progress_bar(quiet: bool) -> Iterator[Announce]:
 
 def conclude(finished: Finished, min_coverage: float, as_json: bool) -> None:
     """Print the result. Raises CoverageError when too few utterances could be scored."""
+    if finished.cache_problem:
+        print(f"evalkit: {finished.cache_problem}", file=sys.stderr)
     if as_json:
         print(json.dumps(finished.summary, ensure_ascii=False, indent=1))
     else:
@@ -89,6 +91,12 @@ def print_summary(finished: Finished) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(terminal_table(finished.summary))
     console.print(f"Report: {finished.folder.report_path}", highlight=False, soft_wrap=True)
+    if finished.from_cache:
+        console.print(
+            f"{finished.from_cache} scores of the same audio were computed before (--no-cache computes them again).",
+            style="dim",
+            highlight=False,
+        )
 
 
 def print_rows(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:

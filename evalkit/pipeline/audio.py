@@ -51,16 +51,6 @@ def read_audio(path: Path) -> tuple[Tensor, int]:
     return torch.from_numpy(samples.mean(axis=1)), int(rate)
 
 
-def resample(audio: Tensor, source: int, target: int) -> Tensor:
-    """float32 [samples] from one rate to another with soxr HQ, the resampler that the reference tools use."""
-    if source == target:
-        return audio
-    import soxr
-
-    resampled = soxr.resample(audio.cpu().numpy(), source, target, quality="HQ")
-    return torch.from_numpy(np.asarray(resampled, dtype=np.float32)).to(audio.device)
-
-
 def unusable(audio: Tensor, sample_rate: int) -> tuple[str, str] | None:
     """The status and reason of audio that no metric should score, or None. audio: float32 [samples]."""
     if not bool(torch.isfinite(audio).all()):

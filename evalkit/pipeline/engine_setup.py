@@ -34,6 +34,8 @@ def pick_device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError as error:
         raise EvalkitError(f"Unknown device '{name}': give auto, cpu or cuda.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise EvalkitError(f"--device {name}: evalkit runs on cpu or cuda.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise EvalkitError("--device cuda: no CUDA device is usable here; give --device cpu, or see evalkit doctor.")
     return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,11 +33,8 @@ def execute(
     done = {row["utterance"] for row in log.rows}
     progress(len(done), sum(row.get("duration_s") or 0.0 for row in log.rows))
     with ThreadPoolExecutor(FLAC_THREADS, thread_name_prefix="flac") as writers:
-        for batch in batches:
-            todo = [utterance for utterance in batch if utterance.id not in done]
-            if not todo:
-                continue
-            clips = source.clips(todo)
+        missing = [[utterance for utterance in batch if utterance.id not in done] for batch in batches]
+        for todo, clips in _made([todo for todo in missing if todo], source):
             stored = [writers.submit(_store, folder, u, clip) for u, clip in zip(todo, clips, strict=True)]
             scores = _score(todo, clips, scorer, columns)
             rows = [
@@ -46,6 +43,21 @@ def execute(
             ]
             log.append(rows)
             progress(len(todo), sum(len(clip.audio) / clip.sample_rate for clip in clips if clip.status == "ok"))
+
+
+def _made(
+    batches: Sequence[Sequence[Utterance]], source: Source
+) -> Iterator[tuple[Sequence[Utterance], Sequence[Clip]]]:
+    """Each batch with its clips; where the source allows it, the next is made while the caller works on this one."""
+    if not source.ahead:
+        yield from ((batch, source.clips(batch)) for batch in batches)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="source") as maker:
+        following = [maker.submit(source.clips, batch) for batch in batches[:1]]
+        for number, batch in enumerate(batches):
+            clips = following.pop().result()
+            following += [maker.submit(source.clips, batch) for batch in batches[number + 1 : number + 2]]
+            yield batch, clips
 
 
 def _store(folder: RunFolder, utterance: Utterance, clip: Clip) -> str | None:

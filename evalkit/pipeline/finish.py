@@ -56,6 +56,7 @@ def _judges(choices: Sequence[Choice]) -> dict[str, Any]:
             "judge": choice.metric.passport().judge,
             "kind": choice.metric.spec.judge,
             "notice": choice.notice,
+            "unreliable": choice.unreliable,
         }
         for choice in choices
         if choice.metric is not None

@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.pipeline.judges import Choice, Judges, columns_of
 from evalkit.pipeline.plan import Utterance
+from evalkit.pipeline.resampling import Resampler
 from evalkit.pipeline.sources import Source
 from evalkit.pipeline.timings import TIMINGS
 from metrics import Column
@@ -27,6 +28,10 @@ class Options:
     device: str = "auto"
     baseline: Path | None = None
     limit: int | None = None
+    settings: tuple[str, ...] = ()  # "metric.option=value"
+    resampler: Resampler = "soxr"
+    forced: tuple[str, ...] = ()  # registry entries that stand for their metric whatever `judges` says: "wer.whisper"
+    cache: bool = True  # take scores that were computed before
 
 
 @dataclass(frozen=True)

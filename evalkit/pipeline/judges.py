@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from evalkit.errors import EvalkitError
 from evalkit.registry import METRICS, unknown
 from metrics import Column, Metric
+from metrics.options import parse_settings
 
 Judges = Literal["auto", "bundled", "standard"]
 
@@ -18,6 +19,7 @@ STANDARD = {
     "wer": "Whisper",
     "pronunciation": "a wav2vec2 phoneme CTC model",
 }
+RELIABLE = 0.9  # of the calibration clips judged rightly; below it a column is marked in every output
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Choice:
 
     name: str
     metric: Metric | None
-    notice: str | None = None  # loud: a bundled judge stands in for the standard one
+    notice: str | None = None  # loud: a bundled judge stands in for the standard one, or the judge is not reliable
     absent: str | None = None  # why the metric cannot run here
+    unreliable: str | None = None  # why its columns are marked
 
 
 def metric_groups() -> dict[str, list[str]]:
@@ -38,16 +41,27 @@ def metric_groups() -> dict[str, list[str]]:
     return groups
 
 
-def choose(names: Sequence[str], judges: Judges, device: str) -> list[Choice]:
-    """One choice per metric name (all registered ones when `names` is empty), sorted by name.
+def choose(
+    names: Sequence[str], judges: Judges, device: str, settings: Sequence[str] = (), forced: Sequence[str] = ()
+) -> list[Choice]:
+    """One choice per metric, sorted by name.
 
-    Raises EvalkitError on an unknown metric, and when a judge that was forced is not to be had.
+    names: metrics ("wer") or, to say which judge, registry entries ("wer.whisper"); empty: every metric that does not
+    run on request only. settings: "metric.option=value". forced: entries that stand for their metric where it runs.
+    Raises EvalkitError on an unknown metric, option or value, and when a judge that was asked for is not to be had.
     """
     groups = metric_groups()
-    for name in names:
-        if name not in groups:
-            raise EvalkitError(unknown("metric", name, groups))
-    return [_choose(name, groups[name], judges, device) for name in sorted(names or groups)]
+    wanted = _wanted(names, groups)
+    for entry in forced:
+        if wanted.pop(entry.split(".")[0], None) is None:
+            raise EvalkitError(f"The judge '{entry}' is asked for, but its metric is not in --metrics: add it there.")
+        wanted |= _wanted([entry], groups)
+    settings_of = _settings_by_owner(settings, groups)
+    idle = sorted({owner.split(".")[0] for owner in settings_of} - wanted.keys())
+    if idle:
+        raise EvalkitError(f"--set {idle[0]}.…: the metric '{idle[0]}' is not computed; name it in --metrics.")
+    choices = [_choose(name, wanted[name], judges, device, settings_of) for name in sorted(wanted)]
+    return [choice for choice in choices if choice is not None]
 
 
 def columns_of(choices: Sequence[Choice]) -> dict[str, Column]:
@@ -65,38 +79,116 @@ def columns_of(choices: Sequence[Choice]) -> dict[str, Column]:
     return columns
 
 
-def _choose(name: str, entries: Sequence[str], judges: Judges, device: str) -> Choice:
-    classes = {entry: METRICS.load(entry) for entry in entries}
-    by_kind = {kind: entry for entry, cls in classes.items() if (kind := cls.spec.judge)}
-    # Where the field has no other judge (DNS-MOS, a plugin's own metric), what there is counts as the standard one.
-    order: list[str] = [judges] if judges != "auto" and name in STANDARD else ["standard", "bundled", "none"]
+def passports(choices: Sequence[Choice], resampler: str) -> Mapping[str, dict[str, Any]]:
+    """Metric name -> what its numbers depend on, the resampler in front of it included."""
+    return {choice.name: passport_of(choice.metric, resampler) for choice in choices if choice.metric is not None}
+
+
+def passport_of(metric: Metric, resampler: str) -> dict[str, Any]:
+    passport = asdict(metric.passport())
+    if metric.spec.sample_rate is not None:
+        passport["parameters"] = {**passport["parameters"], "resampler": resampler}
+    return passport
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for under a metric's name."""
+
+    entries: Sequence[str]
+    by_name: bool = False  # it was named, so it runs even if it runs on request only
+    one_judge: bool = False  # this judge and no other
+
+
+def _wanted(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> dict[str, _Wish]:
+    if not names:
+        return {name: _Wish(entries) for name, entries in groups.items()}
+    wanted: dict[str, _Wish] = {}
+    for name in dict.fromkeys(names):
+        group = name.split(".")[0]
+        if name not in groups and name not in groups.get(group, ()):
+            raise EvalkitError(unknown("metric", name, [*groups, *(e for entries in groups.values() for e in entries)]))
+        if group in wanted:
+            raise EvalkitError(f"The metric '{group}' is asked for twice: name one judge of it.")
+        exact = name not in groups
+        wanted[group] = _Wish([name] if exact else groups[group], by_name=True, one_judge=exact)
+    return wanted
+
+
+def _settings_by_owner(settings: Sequence[str], groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Metric or entry -> its settings without the owner's name: {"wer": ["model=base.en"]}."""
+    owners = sorted([*groups, *(entry for entries in groups.values() for entry in entries)], key=len, reverse=True)
+    found: dict[str, list[str]] = {}
+    for setting in settings:
+        name = setting.partition("=")[0]
+        owner = next((owner for owner in owners if name.startswith(f"{owner}.")), None)
+        if owner is None:
+            raise EvalkitError(f"--set {setting}: {unknown('metric', name.rpartition('.')[0], groups)}")
+        found.setdefault(owner, []).append(setting.removeprefix(f"{owner}."))
+    return found
+
+
+def _choose(
+    name: str, wish: _Wish, judges: Judges, device: str, settings_of: Mapping[str, Sequence[str]]
+) -> Choice | None:
+    """The first judge, in the order that `judges` asks for, that can run here."""
+    classes = {entry: METRICS.load(entry) for entry in wish.entries}
+    usual = {entry: cls for entry, cls in classes.items() if not cls.spec.on_request or wish.one_judge}
+    if not usual and not wish.by_name:
+        return None
+    candidates = _in_order(name, usual or classes, "auto" if wish.one_judge else judges)
     problems: list[str] = []
-    for kind in order:
-        if kind not in by_kind:
-            continue
-        problem = classes[by_kind[kind]].unavailable()
-        if problem is None:
-            return Choice(name, classes[by_kind[kind]](device=device), notice=_notice(name, kind))
-        problems.append(problem)
+    for entry in candidates:
+        cls = classes[entry]
+        try:
+            given = [*settings_of.get(name, ()), *(settings_of.get(entry, ()) if entry != name else ())]
+            options = parse_settings(f"the metric '{entry}'", cls.spec.options, given, f"{name}.")
+            problem = cls.unavailable(**options) if options else cls.unavailable()
+            metric = cls(device=device, **options) if problem is None else None
+        except ValueError as error:
+            problem, metric = str(error).rstrip("."), None
+            if len(candidates) == 1:
+                raise EvalkitError(str(error)) from error
+        if metric is not None:
+            return _choice(name, metric, problems)
+        problems.append(str(problem))
     if judges == "standard" and not problems:
         raise EvalkitError(
             f"No standard judge of '{name}' is installed (the field uses {STANDARD[name]}): "
             "run with --judges auto, or leave the metric out with --metrics."
         )
     reason = "; ".join(problems) or f"it has no {judges} judge"
-    if judges != "auto":
-        raise EvalkitError(f"The {judges} judge of '{name}' cannot run here: {reason}.")
+    asked = any(owner == name or owner in classes for owner in settings_of)
+    if judges != "auto" or wish.one_judge or asked:
+        raise EvalkitError(f"The metric '{name}' cannot run here as asked: {reason}.")
     return Choice(name, None, absent=f"{name}: {reason}")
 
 
-def _notice(name: str, kind: str) -> str | None:
-    if kind != "bundled" or name not in STANDARD:
+def _in_order(name: str, classes: Mapping[str, type[Metric]], judges: Judges) -> list[str]:
+    # Where the field has no other judge (DNS-MOS, a plugin's own metric), what there is counts as the standard one.
+    kinds: list[str] = [judges] if judges != "auto" and name in STANDARD else ["standard", "bundled", "none"]
+    return [entry for kind in kinds for entry, cls in classes.items() if cls.spec.judge == kind]
+
+
+def _choice(name: str, metric: Metric, passed_over: Sequence[str]) -> Choice:
+    unreliable = _unreliable(metric)
+    notices = [unreliable] if unreliable else []
+    if metric.spec.judge == "bundled" and name in STANDARD:
+        instead = f": {passed_over[0]}" if passed_over else ""
+        notices.insert(
+            0,
+            "scored by the bundled judge, a stand-in that works offline; not comparable with figures from "
+            f"{STANDARD[name]}{instead}.",
+        )
+    return Choice(name, metric, notice=" ".join(notices) or None, unreliable=unreliable)
+
+
+def _unreliable(metric: Metric) -> str | None:
+    """Why the columns of a judge that was, or should have been, calibrated are not to be relied on."""
+    accuracy = metric.passport().accuracy
+    if not accuracy:
         return None
-    return (
-        "scored by the bundled judge, a stand-in that works offline; not comparable with figures "
-        f"from {STANDARD[name]}, which this version does not include yet."
-    )
-
-
-def passports(choices: Sequence[Choice]) -> Mapping[str, dict[str, object]]:
-    return {choice.name: asdict(choice.metric.passport()) for choice in choices if choice.metric is not None}
+    if "accuracy" not in accuracy:
+        return f"How often this judge is right was not measured ({accuracy['measured']})."
+    value = float(accuracy["accuracy"]["value"])
+    return None if value >= RELIABLE else f"Unreliable: this judge is right on {value:.0%} of its calibration clips."

@@ -17,7 +17,6 @@ from evalkit.registry import unknown
 from evalkit.suites import Item
 
 SECONDS_PER_CHARACTER = 1 / 14  # read English, about 150 words a minute
-BATCH_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def utterances(items: Sequence[Item], repeats: int, seed: int) -> list[Utterance
     ]
 
 
-def batches(planned: Sequence[Utterance], max_batch: int, seconds: float = BATCH_SECONDS) -> list[list[Utterance]]:
+def batches(planned: Sequence[Utterance], max_batch: int, seconds: float) -> list[list[Utterance]]:
     """Longest first, so that out of memory shows at once; filled by padded seconds of one sample rate, not by count."""
     ordered = sorted(planned, key=lambda u: (u.sample_rate or 0, -u.expected_s, u.id))
     made: list[list[Utterance]] = []

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from evalkit import __version__
 from evalkit.decisions.paired import check_baseline
 from evalkit.errors import EvalkitError
@@ -20,13 +22,16 @@ from evalkit.pipeline.judges import choose, passports
 from evalkit.pipeline.plan import Utterance, batches, select_items, utterances
 from evalkit.pipeline.provenance import environment
 from evalkit.pipeline.references import check_references, describe, find_references
+from evalkit.pipeline.resampling import DESCRIPTION
+from evalkit.pipeline.score_cache import ScoreCache, cache_path
 from evalkit.pipeline.scoring import Scorer
 from evalkit.pipeline.sources import EngineSource, FileSource
 from evalkit.runs.folder import RunFolder, find_or_name, open_run, write_manifest
 from evalkit.runs.log import UtteranceLog
 from evalkit.suites import load_suite
 
-FILES_PER_BATCH = 32
+FILES_PER_BATCH = {"cpu": 32, "cuda": 256}
+BATCH_SECONDS = {"cpu": 60.0, "cuda": 600.0}  # of audio; a metric that runs out of memory halves its own
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Finished:
 
     folder: RunFolder
     summary: Mapping[str, Any]
+    from_cache: int = 0  # scores that had been computed before
+    cache_problem: str | None = None
 
 
 Announce = Callable[[RunFolder, int, int], Progress]  # folder, utterances planned, utterances done -> progress
@@ -63,7 +70,7 @@ def run_checkpoint(
     if not items:
         raise EvalkitError(f"Nothing to do: --limit {options.limit} leaves no item of the suite '{suite.name}'.")
     references = find_references(options.reference, checkpoint)
-    choices = choose(options.metrics, options.judges, device)
+    choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
     check_references(references, choices)
     loaded = load_engine(checkpoint, engine_name, device, settings)
     spec = loaded.engine.spec
@@ -119,7 +126,7 @@ def score_files(
     """Score audio that exists through the same path as a run. `planned` comes from `evalkit.pipeline.existing`."""
     device = pick_device(options.device)
     references = find_references(options.reference, None)
-    choices = choose(options.metrics, options.judges, device)
+    choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
     planned = [replace(u, references=u.references or references) for u in planned[: options.limit]]
     check_references(sorted({path for u in planned for path in u.references}), choices)
     return _carry_out(
@@ -137,7 +144,7 @@ def score_files(
                 "suite": {"name": "audio", "version": "-", "sha256": content_sha256, "items": len(planned)},
             },
             planned=planned,
-            max_batch=FILES_PER_BATCH,
+            max_batch=FILES_PER_BATCH[torch.device(device).type],
             source=FileSource(),
             choices=choices,
             references=references,
@@ -154,19 +161,22 @@ def _carry_out(job: Job, announce: Announce) -> Finished:
     if baseline is not None:
         check_baseline(manifest, baseline)
     columns = job.metric_columns()
-    with Scorer(job.choices) as scorer, folder.locked():
+    cache = ScoreCache(cache_path()) if job.options.cache else None
+    device = manifest["device"]
+    planned = batches(job.planned, job.max_batch, BATCH_SECONDS[torch.device(device).type])
+    with Scorer(job.choices, device, job.options.resampler, cache) as scorer, folder.locked():
         write_manifest(folder, manifest)
         log = UtteranceLog(folder.log_path)
         progress = announce(folder, len(job.planned), len(log.rows))
-        execute(batches(job.planned, job.max_batch), job.source, scorer, columns, folder, log, progress)
+        execute(planned, job.source, scorer, columns, folder, log, progress)
         summary = finish(job, folder, log.rows, scorer, baseline)
-    return Finished(folder, summary)
+    return Finished(folder, summary, cache.hits if cache else 0, cache.problem if cache else None)
 
 
 def _identify(job: Job) -> tuple[dict[str, Any], RunFolder]:
     """The manifest, and the folder that the content of the run names."""
     reference = describe(job.references)
-    judged = passports(job.choices)
+    judged = passports(job.choices, DESCRIPTION[job.options.resampler])
     content_hash = digest(
         {**job.content, "reference": reference and sorted(f["sha256"] for f in reference["files"]), "passports": judged}
     )[:8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ from evalkit.engines import Engine, Request, Speech, Voice
 from evalkit.errors import EvalkitError
 from evalkit.pipeline.audio import quantise, read_audio, unusable
 from evalkit.pipeline.plan import Utterance
+
+DECODERS = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Clip:
 
 
 class Source(Protocol):
+    ahead: bool  # whether the next batch may be made while the metrics work on the last one
+
     def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
         """One clip per utterance, in order; a failure is a status, never an exception."""
         ...
@@ -44,6 +49,7 @@ class EngineSource:
     voice: Voice | None
     options: Mapping[str, Any]
     largest: int
+    ahead: bool = False  # its speed is measured: nothing else may work meanwhile
 
     def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
         made: list[Clip] = []
@@ -100,10 +106,13 @@ class EngineSource:
 
 @dataclass
 class FileSource:
-    """Reads audio that exists."""
+    """Reads audio that exists, several files at once."""
+
+    ahead: bool = True
 
     def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
-        return [self._read(utterance) for utterance in batch]
+        with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as decoders:
+            return list(decoders.map(self._read, batch))
 
     def _read(self, utterance: Utterance) -> Clip:
         path = utterance.source

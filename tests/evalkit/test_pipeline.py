@@ -102,7 +102,15 @@ def carry_out(tmp_path: Path, texts: Sequence[str], engine: Engine | None = None
     source = EngineSource(engine, None, {}, engine.spec.max_batch)
     with Scorer(choices) as scorer:
         execute(
-            *(batches(planned, 8), source, scorer, columns_of(choices), RunFolder(tmp_path), log, lambda n, s: None)
+            *(
+                batches(planned, 8, 60.0),
+                source,
+                scorer,
+                columns_of(choices),
+                RunFolder(tmp_path),
+                log,
+                lambda n, s: None,
+            )
         )
     return {row["text"]: row for row in UtteranceLog(tmp_path / "log.jsonl").rows}
 
@@ -181,8 +189,8 @@ def test_unusable_audio() -> None:
 def test_plan_does_not_depend_on_order_and_fills_by_seconds() -> None:
     items = [item(f"i{n:02}", "word " * (n % 7 + 1)) for n in range(40)]
     planned = utterances(items, 2, 5)
-    assert batches(planned, 16) == batches(list(reversed(planned)), 16)
-    made = batches(planned, 16)
+    assert batches(planned, 16, 60.0) == batches(list(reversed(planned)), 16, 60.0)
+    made = batches(planned, 16, 60.0)
     assert sorted(u.id for batch in made for u in batch) == sorted(u.id for u in planned)
     assert all(len(batch) <= 16 and batch[0].expected_s * len(batch) <= 60 for batch in made)
     assert made[0][0].expected_s == max(u.expected_s for u in planned)
@@ -190,7 +198,7 @@ def test_plan_does_not_depend_on_order_and_fills_by_seconds() -> None:
 
 def test_rates_are_never_mixed_in_a_batch() -> None:
     planned = [Utterance(f"u{n}", item(f"u{n}"), 0, 0, 1.0, sample_rate=(16000, 44100)[n % 2]) for n in range(6)]
-    assert [len({u.sample_rate for u in batch}) for batch in batches(planned, 8)] == [1, 1]
+    assert [len({u.sample_rate for u in batch}) for batch in batches(planned, 8, 60.0)] == [1, 1]
 
 
 def test_seed_belongs_to_the_utterance() -> None:

@@ -25,7 +25,7 @@ def command(checkpoint: Path, out: Path) -> list[str]:
     metrics = "signal,energy,wada_snr,speaker_similarity"
     return [
         *(sys.executable, "-c", code, "run", str(checkpoint), "--suite", "smoke", "--repeats", str(REPEATS)),
-        *("--metrics", metrics, "--out", str(out), "--quiet"),
+        *("--metrics", metrics, "--out", str(out), "--quiet", "--no-cache"),
     ]
 
 
