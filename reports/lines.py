@@ -42,6 +42,12 @@ class Line:
     reference: str = MISSING
     difference: Difference | None = None
     absent: str | None = None
+    unreliable: str | None = None  # why the judge behind it is not to be relied on
+
+    @property
+    def label(self) -> str:
+        """The name, marked where the judge is not to be relied on."""
+        return f"{self.name} (unreliable)" if self.unreliable else self.name
 
     @property
     def pooled(self) -> bool:
@@ -78,6 +84,7 @@ def _mean_line(summary: Mapping[str, Any], name: str) -> Line:
         worst=tuple(column.get("worst") or ()),
         reference=number((summary.get("reference") or {}).get(name), digits),
         difference=_difference(summary, name, digits),
+        unreliable=column.get("unreliable"),
     )
 
 

@@ -29,7 +29,12 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
 
 
 def _row(line: Line, compared: bool) -> list[str]:
-    row = [f"`{line.name}`", f"{line.mean} {line.unit}".strip(), line.interval, line.n]
+    row = [
+        f"`{line.name}`{' (unreliable)' if line.unreliable else ''}",
+        f"{line.mean} {line.unit}".strip(),
+        line.interval,
+        line.n,
+    ]
     if compared:
         found = line.difference
         row += [found.value, found.interval, found.judgement] if found else ["", "", ""]

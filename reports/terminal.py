@@ -50,14 +50,14 @@ def _columns(summary: Mapping[str, Any], lines: list[Line]) -> Table:
             n, worst = f"{line.n}/{int(line.n) + line.missing}", ", ".join(line.worst[:_WORST])
         style = "yellow" if line.absent is not None else ""
         speaker = (line.reference,) if summary.get("reference") else ()
-        rows.append(_Row((line.name, line.mean, line.unit, line.interval, *speaker, n, worst), style))
+        rows.append(_Row((line.label, line.mean, line.unit, line.interval, *speaker, n, worst), style))
     title = f"{summary.get('model') or summary['run']} on {summary.get('suite') or 'existing audio'}"
     speaker = ("reference",) if summary.get("reference") else ()  # what the reference speaker's own clips score
     return _table(title, ("column", "mean", "unit", "95 % interval", *speaker, "n", "worst"), rows)
 
 
 def _comparison(baseline: Mapping[str, Any], lines: list[Line]) -> Table:
-    compared = [(line.name, line.difference) for line in lines if line.difference]
+    compared = [(line.label, line.difference) for line in lines if line.difference]
     pairs = sorted({difference.pairs for _, difference in compared}) or [0]
     count = f"{pairs[0]} to {pairs[-1]}" if len(pairs) > 1 else str(pairs[0])
     rows = [

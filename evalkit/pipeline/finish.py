@@ -24,6 +24,10 @@ def finish(
     columns = job.columns()
     manifest = folder.manifest()
     summaries = column_summaries(rows, columns, job.owners())
+    doubts = {choice.name: choice.unreliable for choice in job.choices if choice.unreliable}
+    for one in summaries.values():
+        if one["metric"] in doubts:
+            one["unreliable"] = doubts[one["metric"]]
     summary = {
         "run": folder.path.name,
         "model": manifest["checkpoint"]["name"] if manifest["checkpoint"] else job.name,
