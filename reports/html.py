@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from reports.charts import Bins, Marks, bin_values, histogram, spark
 from reports.clips import ClipReader, audio_link
 from reports.columns import main_columns, ordered
-from reports.lines import coverage_sentence, judge_notices, summary_lines
+from reports.lines import coverage_sentence, judge_notices, reference_sentence, summary_lines
 from reports.tags import tag_groups
 from reports.values import MISSING, date, decimals, interval, is_number, loose, number
 from reports.worst import worst_lists
@@ -75,6 +75,7 @@ def render_html(
         "failed": [row for row in rows if row["status"] != "ok"],
         "notices": judge_notices(summary),
         "lines": lines,
+        "among_references": reference_sentence(summary),
         "headline": [line for name in main for line in lines if line.name == name and not line.pooled],
         "distributions": {name: _distribution(summary, name, rows) for name in columns},
         "missing": _missing_reasons(rows, columns),

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from reports.columns import DIRECTION, judgement, ordered
 from reports.values import MISSING, decimals, interval, number, percent, signed
 
+_SIMILARITIES = ("speaker_similarity", "speaker_cosine")
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -128,6 +130,20 @@ def coverage_sentence(summary: Mapping[str, Any]) -> str:
     if coverage.get("metric_crashed"):
         parts.append(f"a metric crashed on {coverage['metric_crashed']}")
     return "; ".join(parts)
+
+
+def reference_sentence(summary: Mapping[str, Any]) -> str | None:
+    """``The 8 reference clips among themselves: speaker_cosine 0.956, from 0.948 to 0.962``; None for a single clip.
+
+    A similarity is to be judged against this: no copy is more like the speaker than the speaker is.
+    """
+    spread = summary.get("reference_spread") or {"clips": 0, "range": {}}
+    among = {name: spread["range"][name] for name in _SIMILARITIES if name in spread["range"]}
+    if spread["clips"] < 2 or not among:
+        return None
+    means = summary["reference"]
+    found = [f"{name} {means[name]:.3f}, from {low:.3f} to {high:.3f}" for name, (low, high) in among.items()]
+    return f"The {spread['clips']} reference clips among themselves: {'; '.join(found)}"
 
 
 def judge_notices(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.lines import Line, coverage_sentence, judge_notices, summary_lines
+from reports.lines import Line, coverage_sentence, judge_notices, reference_sentence, summary_lines
 
 
 def render_markdown(summary: Mapping[str, Any]) -> str:
@@ -22,6 +22,8 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
     head = ["column", "mean", "95 % interval", "n", *(["difference", "95 % interval", ""] if baseline else [])]
     measured = [line for line in lines if line.absent is None]
     parts.append(_table(head, [_row(line, bool(baseline)) for line in measured]))
+    if among := reference_sentence(summary):
+        parts.append(f"{among}.")
     absent = [line for line in lines if line.absent is not None]
     if absent:
         parts.append("\n".join(f"- `{line.name}` is absent: {_cell(line.absent)}" for line in absent))

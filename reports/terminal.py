@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from reports.lines import Line, coverage_sentence, judge_notices, summary_lines
+from reports.lines import Line, coverage_sentence, judge_notices, reference_sentence, summary_lines
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -35,7 +35,8 @@ def terminal_table(summary: Mapping[str, Any]) -> Group:
     parts: list[RenderableType] = [_columns(summary, lines), "", *_absent(lines)]
     if summary.get("baseline"):
         parts += [_comparison(summary["baseline"], lines), ""]
-    return Group(*parts, *_notices(summary), _coverage(summary))
+    among = reference_sentence(summary)
+    return Group(*parts, *([f"{among}."] if among else []), *_notices(summary), _coverage(summary))
 
 
 def _columns(summary: Mapping[str, Any], lines: list[Line]) -> Table:

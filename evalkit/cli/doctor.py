@@ -47,14 +47,17 @@ def _packages() -> list[dict[str, Any]]:
 
 
 def _judges() -> list[dict[str, Any]]:
+    classes = {name: METRICS.load(name) for name in METRICS.names()}
+    problems = {name: metric.unavailable() for name, metric in classes.items()}
+    usable = {name.split(".")[0] for name, problem in problems.items() if problem is None}
     rows = []
-    for name in METRICS.names():
-        metric = METRICS.load(name)
-        problem = metric.unavailable()
-        finding = (
-            problem or f"usable ({metric.spec.judge} judge)" if metric.spec.judge != "none" else problem or "usable"
-        )
-        rows.append(_row(f"metric {name}", "missing" if problem else "ok", finding, problem))
+    for name, metric in classes.items():
+        problem = problems[name]
+        kind = f" ({metric.spec.judge} judge)" if metric.spec.judge != "none" else ""
+        # Nothing has to be done about a judge for which another one stands in, or that runs on request only.
+        optional = metric.spec.on_request or name.split(".")[0] in usable
+        state = "ok" if problem is None else "optional" if optional else "missing"
+        rows.append(_row(f"metric {name}", state, problem or f"usable{kind}", None if optional else problem))
     return rows
 
 

@@ -68,6 +68,8 @@ def _metrics() -> list[dict[str, Any]]:
                 "judge": metric.spec.judge,
                 "columns": [column.name for column in metric.spec.columns],
                 "needs": sorted(metric.spec.needs),
+                "options": [f"{option}={spec.default}" for option, spec in metric.spec.options.items()],
+                "runs": "on request" if metric.spec.on_request else "by default",
                 "usable": metric.unavailable() or "yes",
                 "source": metric.spec.source,
             }

@@ -22,7 +22,7 @@ def finish(
 ) -> dict[str, Any]:
     """Write scores.parquet, summary.json and report.html from the rows of the log; returns the summary."""
     columns = job.columns()
-    manifest = folder.manifest()
+    manifest, reference = folder.manifest(), _reference(folder, job, scorer)
     summaries = column_summaries(rows, columns, job.owners())
     doubts = {choice.name: choice.unreliable for choice in job.choices if choice.unreliable}
     for one in summaries.values():
@@ -40,7 +40,8 @@ def finish(
         "absent": absent_columns(rows, job.metric_columns(), {c.name: c.absent for c in job.choices if c.absent}),
         "tags": tag_summaries(rows, [name for name, one in summaries.items() if one["better"] != "neither"]),
         "baseline": baseline_block(rows, columns, baseline) if baseline else None,
-        "reference": _reference(folder, job, scorer),
+        "reference": reference and reference["mean"],
+        "reference_spread": reference and {"clips": reference["clips"], "range": reference["range"]},
         "verdict": None,
     }
     write_scores(folder.scores_path, rows, list(summaries))

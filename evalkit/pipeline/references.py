@@ -53,8 +53,8 @@ def describe(paths: Sequence[Path]) -> dict[str, Any] | None:
     return {"files": [{"name": f"{path.parent.name}/{path.name}", "sha256": sha256_file(path)} for path in paths]}
 
 
-def reference_levels(paths: Sequence[Path], scorer: Scorer, columns: Mapping[str, Column]) -> dict[str, float]:
-    """Mean of each column over the reference clips themselves: the level that the speaker's own speech reaches.
+def reference_levels(paths: Sequence[Path], scorer: Scorer, columns: Mapping[str, Column]) -> dict[str, Any]:
+    """Mean, smallest and largest value of each column over the reference clips: what the speaker's own speech reaches.
 
     Similarity is measured of each clip against the others.
     """
@@ -66,7 +66,12 @@ def reference_levels(paths: Sequence[Path], scorer: Scorer, columns: Mapping[str
         for name, value in scored.values.items():
             if value is not None:
                 values[name].append(value)
-    return {name: sum(found) / len(found) for name, found in values.items() if found}
+    measured = {name: found for name, found in values.items() if found}
+    return {
+        "clips": len(paths),
+        "mean": {name: sum(found) / len(found) for name, found in measured.items()},
+        "range": {name: [min(found), max(found)] for name, found in measured.items()},
+    }
 
 
 def _clips(path: Path, named_by: str) -> tuple[Path, ...]:
