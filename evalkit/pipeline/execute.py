@@ -34,7 +34,7 @@ def execute(
     progress(len(done), sum(row.get("duration_s") or 0.0 for row in log.rows))
     with ThreadPoolExecutor(FLAC_THREADS, thread_name_prefix="flac") as writers:
         missing = [[utterance for utterance in batch if utterance.id not in done] for batch in batches]
-        for todo, clips in _made([todo for todo in missing if todo], source):
+        for todo, clips in made_ahead([todo for todo in missing if todo], source):
             stored = [writers.submit(_store, folder, u, clip) for u, clip in zip(todo, clips, strict=True)]
             scores = _score(todo, clips, scorer, columns)
             rows = [
@@ -45,7 +45,7 @@ def execute(
             progress(len(todo), sum(len(clip.audio) / clip.sample_rate for clip in clips if clip.status == "ok"))
 
 
-def _made(
+def made_ahead(
     batches: Sequence[Sequence[Utterance]], source: Source
 ) -> Iterator[tuple[Sequence[Utterance], Sequence[Clip]]]:
     """Each batch with its clips; where the source allows it, the next is made while the caller works on this one."""

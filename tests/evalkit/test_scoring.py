@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from evalkit.pipeline.execute import _made
+from evalkit.pipeline.execute import made_ahead
 from evalkit.pipeline.judges import Choice, passports
 from evalkit.pipeline.plan import Utterance
 from evalkit.pipeline.resampling import DESCRIPTION, resample, resample_on_device
@@ -172,13 +172,13 @@ def planned(count: int) -> list[list[Utterance]]:
 def test_the_next_batch_is_made_while_this_one_is_worked_on_and_no_more_than_that() -> None:
     source = Recorder()
     seen = []
-    for batch, clips_ in _made(planned(4), source):
+    for batch, clips_ in made_ahead(planned(4), source):
         if batch[0].id == "u0":
             assert source.second.wait(10), "batch 1 is made before batch 0 is done"
             assert "u2" not in source.asked, "audio of two batches at most is in memory"
         seen.append((batch[0].id, clips_[0].read))
     assert seen == [(f"u{n}", f"u{n}") for n in range(4)]
-    assert list(_made([], source)) == []
+    assert list(made_ahead([], source)) == []
 
 
 def test_files_are_read_in_order_whatever_becomes_of_each(tmp_path: Path) -> None:
