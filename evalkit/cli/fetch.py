@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -33,7 +34,7 @@ def fetch(
     lock: Annotated[
         Path | None,
         typer.Option(
-            "--lock", help="Lock file to go by and to record into, made to be committed [default: EVALKIT_JUDGES_LOCK]."
+            "--lock", help="Lock file to go by and to record into, made to be committed (or EVALKIT_JUDGES_LOCK)."
         ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the judges that there are, and which are here.")] = False,
@@ -47,7 +48,7 @@ def fetch(
 
     try:
         if list_:
-            print_rows("judges", _catalogue(lock), as_json)
+            print_rows("judges", _catalogue(lock, as_json), as_json)
         elif names:
             results = _fetch_all(names, mirror, offline, lock, quiet=as_json)
             print_rows("judges", [_row(result, as_json) for result in results], as_json)
@@ -79,18 +80,18 @@ def _row(fetched: Fetched, as_json: bool) -> dict[str, Any]:
     return {**row, "sha256": dict(weights.sha256)} if as_json else row
 
 
-def _catalogue(lock: Path | None) -> list[dict[str, Any]]:
+def _catalogue(lock: Path | None, as_json: bool) -> list[dict[str, Any]]:
     from metrics.weights.catalogue import KINDS, missing_carrier, names, parse
 
     rows = []
     for kind in KINDS:
-        rows += [_listed(parse(f"{kind}:{name}"), lock) for name in names(kind)]
+        rows += [_listed(parse(f"{kind}:{name}"), lock, as_json) for name in names(kind)]
         if problem := missing_carrier(kind):
             rows.append({"judge": f"{kind}:...", "here": problem, "MB": None, "revision": None, "source": None})
     return rows
 
 
-def _listed(judge: Judge, lock: Path | None) -> dict[str, Any]:
+def _listed(judge: Judge, lock: Path | None, as_json: bool) -> dict[str, Any]:
     from metrics.weights.store import judge_folder, stored
 
     folder = judge_folder(judge)
@@ -101,7 +102,7 @@ def _listed(judge: Judge, lock: Path | None) -> dict[str, Any]:
         "here": "yes" if weights else "in part" if any(folder.glob("*")) else "no",
         "MB": round(size / 1e6, 1) if size is not None else None,
         "revision": weights.revision if weights else None,
-        "source": judge.source,
+        "source": judge.source if as_json or judge.repository else urlsplit(judge.source).netloc,
     }
 
 
