@@ -29,6 +29,7 @@ class Column:
     range: the smallest and largest value the column can take (-inf/inf where unbounded).
     on_failure: the value that an utterance gets when the checkpoint produced no usable speech for it, where the
         definition of the column gives one (nothing said: every word is missing, so WER 1); None leaves it missing.
+    needs: without which there is nothing that could have failed: an utterance without names has no names wrong.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Column:
     range: tuple[float, float]
     description: str
     on_failure: float | None = None
+    needs: frozenset[Need] = frozenset()  # beyond what its metric needs
 
 
 @dataclass(frozen=True)

@@ -1,71 +1,61 @@
 """One form for everything that sounds the same in Indian English, for both sides of a word error rate.
 
 `normalize("Rs. 18,00,000 per cent")`, `normalize("eighteen lakh rupees percent")` -> "1800000 rupees percent".
+
+It joins the spellings and contractions that the English normaliser of openai-whisper joins, without what that one
+spoils: words in brackets stay, a possessive 's is no "is", "um" is heard and "mm" may be millimetres, and scripts
+other than Latin keep their vowel signs.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
 
 from metrics.text_numbers import ordinal, to_digits
+from metrics.text_spelling import spelled
+from metrics.text_written import MONTHS, expand
 
-NORMALIZER_VERSION = "en-IN 1"
+NORMALIZER_VERSION = "en-IN 2"
 
-_MONTHS = "january february march april may june july august september october november december"
 _SAME = {
-    "mister": "mr",
-    "missus": "mrs",
+    "capt": "captain",
+    "dept": "department",
     "doctor": "dr",
-    "professor": "prof",
-    "shrimati": "smt",
-    "srimati": "smt",
-    "sri": "shri",
-    "shree": "shri",
-    "rupee": "rupees",
-    "inr": "rupees",
-    "rs": "rupees",
+    "govt": "government",
+    "hon'ble": "honorable",
+    "hrs": "hours",
+    "ltd": "limited",
+    "missus": "mrs",
+    "mister": "mr",
+    "ms": "miss",
     "oclock": "o'clock",
+    "paisa": "paise",
+    "professor": "prof",
+    "pvt": "private",
+    "rupee": "rupees",
+    "shree": "shri",
+    "shrimati": "smt",
+    "sri": "shri",
+    "srimati": "smt",
 }
 _MOST_PASSES = 8
-_CURRENCIES = frozenset({"rupees", "dollars", "pounds", "euros"})
-_AMOUNT = r"\d{1,3}(?:,\d{2,3})+"
-
-# In this order; what an earlier rule wrote, a later one may rewrite.
-_WRITTEN: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile("[‘’ʼ`´]"), "'"),
-    (re.compile(r"(?<![\w.])[-−](?=\d)"), " minus "),
-    (re.compile(rf"(?<![\d,]){_AMOUNT}(?![\d,]*\d)"), lambda match: _ungrouped(match[0])),
-    (re.compile(r"(?<!\S)\.(?=\d)"), "0."),
-    (re.compile(r"(?<=\d)/-"), " "),
-    (re.compile(r"₹|(?<![a-z])(?:rs|inr)(?![a-z])\.?"), " rupees "),
-    (re.compile(r"\$"), " dollars "),
-    (re.compile(r"£"), " pounds "),
-    (re.compile(r"€"), " euros "),
-    (re.compile(r"%|\bper cent\b"), " percent "),
-    (re.compile(r"&"), " and "),
-    (re.compile(r"@"), " at "),
-    (re.compile(r"\+\s?(?=\d)"), " plus "),
-    (re.compile(r"\bplus 91[ -](\d{5})[ -]?(\d{5})\b"), r"plus 91\1\2"),
-    (re.compile(r"(?<![\d-])(\d{5})[ -](\d{5})(?![\d-])"), r"\1\2"),
-    (re.compile(r"\b(pin(?: code)?(?: is| number)?:? )(\d{3}) (\d{3})\b"), r"\1\2\3"),
-    (re.compile(r"\b(\d{1,2})\.(\d\d)(?=\s?[ap]\.?\s?m\b)"), r"\1:\2"),
-    (re.compile(r"\b(\d{1,2}):00(?=\s?[ap]\.?\s?m\b)"), r"\1"),
-    (re.compile(r"\b(\d{1,2}):00\b(?!:)"), r"\1 o'clock"),
-    (re.compile(r"(?<=\d)\s?([ap])\.?\s?m\b\.?"), r" \1m"),
-    (re.compile(r"\bo clock\b"), "o'clock"),
-)
+_CURRENCIES = {"rupees": "paise", "dollars": "cents", "euros": "cents", "pounds": "pence"}  # with their hundredths
+_NOT_JOINED = "am an as at be by do dr go he hi if in inr is it me mr mrs ms my no of oh ok on or rs smt so to up us we"
 
 
+@lru_cache(maxsize=1 << 14)  # references and names come again with every repeat
 def normalize(text: str) -> str:
     """Lower-case words and digits, separated by one blank; applied twice it changes nothing more.
 
-    Numbers become digits whether they were written or spoken, amounts "N rupees", initials single letters, titles
-    their short form. Numbers, amounts and dates stay different where they differ. Of other scripts only the punctuation
-    is removed.
+    Numbers become digits whether they were written or spoken, amounts "N rupees", initials one word, titles their short
+    form, contractions full words. Numbers, amounts and dates stay different where they differ. Latin letters lose their
+    accents; of other scripts only the punctuation is removed.
     """
-    before, text = "", unicodedata.normalize("NFC", text.lower())
+    before, text = "", _unaccented(text.lower())
     for _ in range(_MOST_PASSES):  # what one pass wrote, or took away between two words, the next may read
         if text == before:
             break
@@ -73,19 +63,20 @@ def normalize(text: str) -> str:
     return text
 
 
+def _unaccented(text: str) -> str:
+    return unicodedata.normalize("NFC", re.sub("([a-z])[\u0300-\u036f]+", r"\1", unicodedata.normalize("NFD", text)))
+
+
 def _pass(text: str) -> str:
-    for pattern, replacement in _WRITTEN:
-        text = pattern.sub(replacement, text)
-    tokens = [_SAME.get(token, token) for token in _words(text)]
-    return " ".join(_dates(_money(_meridiem(to_digits(tokens)))))
+    tokens = [_one_form(token) for token in _words(expand(text))]
+    return " ".join(_dates(_money(_letters(_meridiem(to_digits(tokens))))))
 
 
-def _ungrouped(amount: str) -> str:
-    """ "18,00,000" and "1,800,000" -> "1800000"; a list such as "10,20" keeps its commas."""
-    head, *groups = amount.split(",")
-    indian = len(head) <= 2 and len(groups[-1]) == 3 and all(len(group) == 2 for group in groups[:-1])
-    western = all(len(group) == 3 for group in groups)
-    return head + "".join(groups) if indian or western else amount
+def _one_form(token: str) -> str:
+    if token in _SAME:
+        return _SAME[token]
+    word, apostrophe, ending = token.partition("'")
+    return spelled(word) + apostrophe + ending
 
 
 def _words(text: str) -> list[str]:
@@ -114,19 +105,52 @@ def _meridiem(tokens: Sequence[str]) -> list[str]:
     return out
 
 
+def _letters(tokens: Sequence[str]) -> list[str]:
+    """ "k r subramanian" -> "kr subramanian", as "K.R." and "KR" are; what would make another word stays apart."""
+    out: list[str] = []
+    for single, group in groupby(tokens, lambda token: len(token) == 1 and "a" <= token <= "z"):
+        letters = list(group)
+        out += ["".join(letters)] if single and "".join(letters) not in _NOT_JOINED.split() else letters
+    return out
+
+
 def _money(tokens: Sequence[str]) -> list[str]:
-    """ "rupees 500" -> "500 rupees"."""
+    """ "rupees 500" -> "500 rupees", "99 rupees and 50 paise" and "99.5 rupees" -> "99.50 rupees"."""
     out = list(tokens)
     for place in range(len(out) - 1):
         before = out[place - 1] if place else ""
         if out[place] in _CURRENCIES and _is_number(out[place + 1]) and not _is_number(before):
             out[place : place + 2] = out[place + 1], out[place]
+    for place in range(len(out) - 1, 0, -1):
+        if out[place] in _CURRENCIES:
+            hundredths, length = _hundredths(out[place + 1 : place + 4], _CURRENCIES[out[place]])
+            if hundredths and out[place - 1].isdecimal():
+                out[place - 1] += hundredths
+                del out[place + 1 : place + 1 + length]
+            out[place - 1] = _in_hundredths(out[place - 1])
     return out
+
+
+def _hundredths(rest: Sequence[str], unit: str) -> tuple[str, int]:
+    """What follows a whole amount: "and 50 paise" -> ".50", and how many tokens that was; else "", 0."""
+    match rest:
+        case ["and", number, word, *_] | [number, word, *_] if word == unit and re.fullmatch("[0-9]{1,2}", number):
+            return f".{int(number):02d}", 3 if rest[0] == "and" else 2
+    return "", 0
+
+
+def _in_hundredths(token: str) -> str:
+    """ "99.5" -> "99.50", "18.00" -> "18"; other tokens as they are."""
+    whole, point, decimals = token.partition(".")
+    if not point or not _is_number(token) or len(decimals.rstrip("0")) > 2:
+        return token
+    decimals = decimals.rstrip("0")
+    return f"{whole}.{decimals:0<2}" if decimals else whole
 
 
 def _dates(tokens: Sequence[str]) -> list[str]:
     """ "12 august" and "12th august" -> "12th august"; likewise after the month."""
-    out, months = list(tokens), frozenset(_MONTHS.split())
+    out, months = list(tokens), frozenset(MONTHS)
     for place, token in enumerate(tokens):
         beside = tokens[max(place - 1, 0) : place + 2]
         if (

@@ -23,6 +23,7 @@ _ORDINALS = _numbered(
     "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
     "fifteenth sixteenth seventeenth eighteenth nineteenth"
 ) | _numbered("twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth", 20, 10)
+_DECADES = _numbered("twenties thirties forties fifties sixties seventies eighties nineties", 20, 10)
 SCALES = {
     "thousand": 10**3,
     "lakh": 10**5,
@@ -33,6 +34,7 @@ SCALES = {
     "crore": 10**7,
     "crores": 10**7,
     "billion": 10**9,
+    "trillion": 10**12,
 }
 _CRORE = 10**7
 _REPEATS = {"double": 2, "triple": 3}
@@ -49,6 +51,7 @@ class _Read:
     end: int
     ordinal: bool = False
     scaled: bool = False  # it had a word for a power of ten, or decimals: it is no digit, no part of a year
+    decimals: int = 0  # how many were spoken: "two point five zero" is 2.50, as a version or a price is read
 
 
 def to_digits(tokens: Sequence[str]) -> list[str]:
@@ -56,7 +59,7 @@ def to_digits(tokens: Sequence[str]) -> list[str]:
     out: list[str] = []
     at = 0
     while at < len(tokens):
-        for reader in (_clock, _digit_string, _year, _plain):
+        for reader in (_clock, _digit_string, _decade, _year, _plain):
             if read := reader(tokens, at):
                 number, at = read
                 out += number.split()
@@ -68,14 +71,17 @@ def to_digits(tokens: Sequence[str]) -> list[str]:
 
 
 def _digit_string(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
-    """ "nine eight double seven oh" -> "98770", digits said one by one; fewer than three stay apart."""
+    """ "nine eight double seven oh" -> "98770", digits said or written one by one.
+
+    Fewer than three stay apart, unless they begin with a zero: no number does.
+    """
     digits = ""
     end = at
     while end < len(tokens):
         times = _REPEATS.get(tokens[end], 1)
         place = end + (times > 1)
-        digit = _digit(tokens, place)
-        if digit is None and times == 1 and digits and tokens[end] in _OH:
+        digit = _single(tokens, place)
+        if digit is None and (digits or times > 1) and place < len(tokens) and tokens[place] in _OH:
             digit = 0
         if digit is None or _goes_on(tokens, place + 1):
             break
@@ -83,7 +89,14 @@ def _digit_string(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
         end = place + 1
     if not digits:
         return None
-    return digits if len(digits) >= _SHORTEST_DIGIT_STRING else " ".join(digits), end
+    joined = len(digits) >= _SHORTEST_DIGIT_STRING or digits.startswith("0")
+    return digits if joined else " ".join(digits), end
+
+
+def _single(tokens: Sequence[str], at: int) -> int | None:
+    """A digit in words or written."""
+    written = at < len(tokens) and len(tokens[at]) == 1 and _is_written_number(tokens[at])
+    return int(tokens[at]) if written else _digit(tokens, at)
 
 
 def _digit(tokens: Sequence[str], at: int) -> int | None:
@@ -92,8 +105,21 @@ def _digit(tokens: Sequence[str], at: int) -> int | None:
 
 
 def _goes_on(tokens: Sequence[str], at: int) -> bool:
-    """Whether the digit before this place is the coefficient of a larger number."""
-    return at < len(tokens) and (tokens[at] in SCALES or tokens[at] in ("hundred", "point"))
+    """Whether the digit before this place is the beginning of a larger number."""
+    return at < len(tokens) and (tokens[at] in SCALES or tokens[at] in ("hundred", "point") or _half(tokens, at))
+
+
+def _half(tokens: Sequence[str], at: int) -> bool:
+    return list(tokens[at : at + 3]) == ["and", "a", "half"]
+
+
+def _decade(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
+    """ "nineteen nineties" -> "1990s", "nineties" -> "90s"."""
+    if tokens[at] in _DECADES:
+        return f"{_DECADES[tokens[at]]}s", at + 1
+    if at + 1 < len(tokens) and tokens[at + 1] in _DECADES and SMALL.get(tokens[at]) in _CENTURIES:
+        return f"{SMALL[tokens[at]]}{_DECADES[tokens[at + 1]]}s", at + 2
+    return None
 
 
 def _year(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
@@ -178,15 +204,18 @@ def _group(tokens: Sequence[str], at: int) -> _Read | None:
     while end < len(tokens) and SCALES.get(tokens[end], _CRORE) != _CRORE:
         value *= SCALES[tokens[end]]
         end += 1
-    return _Read(value, end, scaled=read.scaled or end > read.end)
+    return _Read(value, end, scaled=True) if end > read.end else read
 
 
 def _decimal(tokens: Sequence[str], at: int) -> _Read | None:
-    """Written digits, or words up to 9999, with decimals: "18", "2.5", "two point five"."""
-    if at < len(tokens) and _is_written_number(tokens[at]):
-        return _Read(Fraction(tokens[at]), at + 1)
-    read = _hundreds(tokens, at)
-    if read is None or read.ordinal or read.end >= len(tokens) or tokens[read.end] != "point":
+    """Written digits, or words up to 9999, with a fraction: "18", "2.5", "two point five", "two and a half"."""
+    written = at < len(tokens) and _is_written_number(tokens[at])
+    read = _Read(Fraction(tokens[at]), at + 1) if written else _hundreds(tokens, at)
+    if read is None or read.ordinal or read.end >= len(tokens):
+        return read
+    if _half(tokens, read.end) and read.value.denominator == 1:
+        return _Read(read.value + Fraction(1, 2), read.end + 3, scaled=True, decimals=1)
+    if written or tokens[read.end] != "point":
         return read
     digits = ""
     end = read.end + 1
@@ -195,7 +224,7 @@ def _decimal(tokens: Sequence[str], at: int) -> _Read | None:
         end += 1
     if not digits:
         return read
-    return _Read(read.value + Fraction(int(digits), 10 ** len(digits)), end, scaled=True)
+    return _Read(read.value + Fraction(int(digits), 10 ** len(digits)), end, scaled=True, decimals=len(digits))
 
 
 def _hundreds(tokens: Sequence[str], at: int) -> _Read | None:
@@ -232,10 +261,10 @@ def _is_written_number(token: str) -> bool:
 
 
 def _written(read: _Read) -> str:
-    """Digits without grouping; decimals without trailing zeros."""
-    if read.value.denominator == 1:
+    """Digits without grouping; of decimals those that were spoken, or as many as the value needs."""
+    if read.value.denominator == 1 and not read.decimals:
         return ordinal(read.value.numerator) if read.ordinal else str(read.value.numerator)
-    places = next(n for n in range(1, 100) if (read.value * 10**n).denominator == 1)
+    places = next(n for n in range(max(read.decimals, 1), 100) if (read.value * 10**n).denominator == 1)
     digits = str((read.value * 10**places).numerator).rjust(places + 1, "0")
     return f"{digits[:-places]}.{digits[-places:]}"
 

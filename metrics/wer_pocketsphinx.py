@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
-
-from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
+from metrics.base import ClipBatch, MetricSpec, Passport, Scores
 from metrics.clips import SILENCE_DBFS, broken, require_rate, unusable
 from metrics.packages import missing_packages, versions
 from metrics.pocketsphinx_decoder import DITHER, PADDING_S, SAMPLE_RATE, to_pcm, weights
 from metrics.pocketsphinx_judge import Failure, Transcribe
 from metrics.pocketsphinx_pool import PocketsphinxPool
 from metrics.text import NORMALIZER_VERSION
-from metrics.wer import count_errors
-
-NO_TEXT = "no text was given to compare with what was heard"
+from metrics.wer import no_reference, record_heard, wer_columns
 
 
 class PocketsphinxWer:
-    """WER and CER of what pocketsphinx hears against `ClipInfo.text`, the spoken form.
+    """WER, CER and entity WER of what pocketsphinx hears against `ClipInfo.text`, the spoken form.
 
     A stand-in, not for publication: it mishears a quarter of the words of clean read speech, so it tells a damaged
     checkpoint from a sound one and nothing finer. A word outside its dictionary can never be heard and always counts as
     errors; most Indian names are. (Their readings are not added to its dictionary: a clip's score would then depend on
-    the names of the other clips.) Details per clip: `heard`, and the counts `wer_errors`, `wer_words`, `cer_errors`,
-    `cer_chars` that a corpus figure is the ratio of.
+    the names of the other clips.) Details per clip: those of `metrics.wer.record_heard`.
     """
 
     spec = MetricSpec(
         name="wer",
-        version="1",
-        columns=(
-            Column(
-                "wer",
-                "",
-                "lower",
-                (0.0, math.inf),
-                "word errors per word; by pocketsphinx a stand-in, not for publication: unknown names are errors",
-                on_failure=1.0,
-            ),
-            Column(
-                "cer",
-                "",
-                "lower",
-                (0.0, math.inf),
-                "character errors per character; by pocketsphinx a stand-in, not for publication",
-                on_failure=1.0,
-            ),
-        ),
+        version="2",
+        columns=wer_columns("by pocketsphinx a stand-in, not for publication: unknown names are errors"),
         sample_rate=SAMPLE_RATE,
         needs=frozenset({"text"}),
         judge="bundled",
@@ -59,18 +36,11 @@ class PocketsphinxWer:
         self._pool = PocketsphinxPool(workers)
 
     def score(self, batch: ClipBatch) -> Scores:
-        """WER and CER per clip. A silent clip is one in which nothing was heard."""
+        """WER, CER and entity WER per clip. A silent clip is one in which nothing was heard."""
         require_rate(batch, self.spec)
         scores = Scores(self.spec, len(batch))
-        heard = self._heard(batch, scores)
-        for index, words in heard.items():
-            try:
-                counts = count_errors(batch.info[index].text or "", words)
-            except ValueError as error:
-                scores.refuse(index, str(error))
-                continue
-            scores["wer"][index], scores["cer"][index] = counts.wer, counts.cer
-            scores.details[index] = {"heard": words, **asdict(counts)}
+        for index, words in self._heard(batch, scores).items():
+            record_heard(scores, index, batch.info[index], words)
         return scores
 
     def close(self) -> None:
@@ -80,7 +50,7 @@ class PocketsphinxWer:
     def _heard(self, batch: ClipBatch, scores: Scores) -> dict[int, str]:
         """What was heard, by index; clips that cannot be heard are refused in `scores`."""
         refused = broken(batch)
-        refused |= {index: NO_TEXT for index, info in enumerate(batch.info) if not (info.text or "").strip()}
+        refused |= {index: reason for index, info in enumerate(batch.info) if (reason := no_reference(info))}
         for index, reason in refused.items():
             scores.refuse(index, reason)
         silent = unusable(batch).keys()

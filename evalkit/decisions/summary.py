@@ -4,18 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from evalkit.decisions.statistics import Mean, by_item, mean_interval, ratio_interval
 from evalkit.runs.log import Row
-from metrics import Column
+from metrics import Column, Entity
+from metrics.text import normalize
+from metrics.text_entities import places
 
 WORST = 5
+DELETIONS = "deletions"  # what all errors of a failed utterance are: nothing was heard
 
-# Corpus figures: summed errors over summed units, with the counts that the metric leaves in the details.
-CORPUS = {
-    "wer_corpus": ("wer_errors", "wer_words", "corpus word error rate: all errors over all reference words"),
-    "cer_corpus": ("cer_errors", "cer_chars", "corpus character error rate: all errors over all reference characters"),
+
+@dataclass(frozen=True)
+class Corpus:
+    """Summed errors over summed units, from the counts that a metric leaves in the details.
+
+    kinds: counts that the errors are the sum of.
+    """
+
+    errors: str
+    units: str
+    description: str
+    kinds: tuple[str, ...] = ()
+
+
+CORPUS = {  # by column
+    "wer": Corpus(
+        "wer_errors",
+        "wer_words",
+        "corpus word error rate: all errors over all reference words",
+        ("substitutions", DELETIONS, "insertions"),
+    ),
+    "cer": Corpus("cer_errors", "cer_chars", "corpus character error rate: all errors over all reference characters"),
+    "entity_wer": Corpus(
+        "entity_errors", "entity_words", "corpus word error rate of names: all errors in names over all their words"
+    ),
 }
 
 
@@ -52,19 +77,21 @@ def absent_columns(
 
 
 def corpus_figures(rows: Sequence[Row]) -> dict[str, Any]:
-    """Corpus WER and CER over every utterance that has a reference text; a failed one has every word wrong."""
+    """`wer_corpus` and the like over every utterance that has a reference text; a failed one has every word wrong."""
     figures: dict[str, Any] = {}
-    for name, (errors, units, description) in CORPUS.items():
-        ratio = ratio_interval(_counts(rows, errors, units))
+    for column, corpus in CORPUS.items():
+        counts = [_counts(row, column, corpus) for row in rows]
+        ratio = ratio_interval(_by_item(rows, counts, corpus))
         if ratio is not None:
-            figures[name] = {
+            figures[f"{column}_corpus"] = {
                 "value": ratio.value,
                 "ci95": ratio.ci95,
                 "errors": int(ratio.numerator),
                 "of": int(ratio.denominator),
+                **{kind: sum(count[kind] for count in counts) for kind in corpus.kinds},
                 "unit": "",
                 "better": "lower",
-                "description": description,
+                "description": corpus.description,
             }
     return figures
 
@@ -129,24 +156,35 @@ def _worst(scored: Sequence[Row], column: Column) -> list[str]:
     return [row["utterance"] for row in ordered[:WORST]]
 
 
-def _counts(rows: Sequence[Row], errors: str, units: str) -> dict[str, tuple[float, float]]:
-    counts: dict[str, tuple[float, float]] = {}
-    for row in rows:
-        pair = _row_counts(row, errors, units)
-        if pair is not None:
-            before = counts.get(row["item"], (0.0, 0.0))
-            counts[row["item"]] = (before[0] + pair[0], before[1] + pair[1])
-    return counts
+def _by_item(rows: Sequence[Row], counts: Sequence[Counter[str]], corpus: Corpus) -> dict[str, tuple[float, float]]:
+    """Item -> errors and units, summed over its repeats; only items that have units."""
+    summed: dict[str, Counter[str]] = {}
+    for row, count in zip(rows, counts, strict=True):
+        summed.setdefault(row["item"], Counter()).update(count)
+    return {item: (one[corpus.errors], one[corpus.units]) for item, one in summed.items() if one[corpus.units]}
 
 
-def _row_counts(row: Row, errors: str, units: str) -> tuple[float, float] | None:
+def _counts(row: Row, column: str, corpus: Corpus) -> Counter[str]:
+    """Errors, units and kinds of errors of one utterance; nothing where the metric gave no value."""
     details = row["details"]
-    if units in details:
-        return float(details[errors]), float(details[units])
-    if row["status"] != "ok" and row["spoken"]:
-        total = len(row["spoken"].split()) if units == "wer_words" else len(row["spoken"])
-        return float(total), float(total)
-    return None
+    if corpus.units in details:
+        return Counter({name: details[name] for name in (corpus.errors, corpus.units, *corpus.kinds)})
+    if row["status"] == "ok" or row.get(column) is None:
+        return Counter()
+    units = _reference_units(row)[corpus.units]
+    return Counter(dict.fromkeys((corpus.errors, corpus.units, DELETIONS), units))
+
+
+def _reference_units(row: Row) -> dict[str, int]:
+    """What there was to hear, counted as a judge's transcript is compared: after normalising."""
+    text = row["spoken"] or ""
+    words = normalize(text).split()
+    entities = [Entity(spelling, ()) for spelling in row.get("entities") or ()]
+    return {
+        "wer_words": len(words),
+        "cer_chars": len(" ".join(words)),
+        "entity_words": sum(place.end - place.start for place in places(text, words, entities)),
+    }
 
 
 def _finite(bound: float) -> float | None:

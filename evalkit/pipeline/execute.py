@@ -83,7 +83,7 @@ def _score(
             [clip_info(batch[i], clips[i].phonemes) for i in good],
         )
         scored = dict(zip(good, results, strict=True))
-    return [scored.get(index) or _failure_scores(clip, columns) for index, clip in enumerate(clips)]
+    return [scored.get(i) or _failure_scores(clip, clip_info(batch[i]), columns) for i, clip in enumerate(clips)]
 
 
 def clip_info(utterance: Utterance, phonemes: str | None = None) -> ClipInfo:
@@ -92,15 +92,16 @@ def clip_info(utterance: Utterance, phonemes: str | None = None) -> ClipInfo:
         id=utterance.id,
         text=item.spoken or None,
         written=item.text or None,
-        entities=tuple(Entity(e.spelling, e.accepted, e.wrong) for e in item.entities),
+        entities=tuple(Entity(e.spelling, e.accepted, e.wrong, e.spellings) for e in item.entities),
         reference=utterance.references,
         phonemes=phonemes,
     )
 
 
-def _failure_scores(clip: Clip, columns: Mapping[str, Column]) -> ClipScores:
+def _failure_scores(clip: Clip, info: ClipInfo, columns: Mapping[str, Column]) -> ClipScores:
     """What an utterance without usable speech scores: the column's definition says it, or the value is missing."""
-    values = {name: column.on_failure for name, column in columns.items()}
+    here = {need for need in ("text", "reference", "entities") if getattr(info, need)}
+    values = {name: column.on_failure if column.needs <= here else None for name, column in columns.items()}
     missing = {name: clip.reason or clip.status for name, value in values.items() if value is None}
     return ClipScores(values, missing, {})
 
@@ -116,6 +117,7 @@ def _row(utterance: Utterance, clip: Clip, scores: ClipScores, audio: str | None
         "reason": clip.reason,
         "text": item.text or None,
         "spoken": item.spoken or None,
+        "entities": [entity.spelling for entity in item.entities],
         "read": clip.read,
         "phonemes": clip.phonemes,
         "tags": list(item.tags),

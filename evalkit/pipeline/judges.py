@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from evalkit.errors import EvalkitError
@@ -65,17 +65,23 @@ def choose(
 
 
 def columns_of(choices: Sequence[Choice]) -> dict[str, Column]:
-    """Every column of the chosen metrics, by name. Raises EvalkitError when two metrics claim one column."""
+    """Every column of the chosen metrics, by name, with its metric's needs added to its own.
+
+    Raises EvalkitError when two metrics claim one column.
+    """
     columns: dict[str, Column] = {}
     owner: dict[str, str] = {}
     for choice in choices:
-        for column in choice.metric.spec.columns if choice.metric else ():
+        if choice.metric is None:
+            continue
+        for column in choice.metric.spec.columns:
             if column.name in columns:
                 raise EvalkitError(
                     f"The metrics '{owner[column.name]}' and '{choice.name}' both write the column '{column.name}': "
                     "leave one of them out with --metrics."
                 )
-            columns[column.name], owner[column.name] = column, choice.name
+            columns[column.name] = replace(column, needs=column.needs | choice.metric.spec.needs)
+            owner[column.name] = choice.name
     return columns
 
 

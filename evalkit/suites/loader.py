@@ -72,6 +72,13 @@ def _lexicon(path: Path) -> Lexicon:
                 f"{place}: the reading '{both.pop()}' is accepted and wrong at once; keep it in one list."
             )
         lexicon[line.spelling.casefold()] = line
+    for line in lexicon.values():
+        for spelling in line.spellings:
+            if spelling.casefold() in lexicon:
+                raise EvalkitError(
+                    f"{path}: '{spelling}', another spelling of '{line.spelling}', is an entry of the lexicon itself; "
+                    "two names cannot be one: take it out of spellings."
+                )
     return lexicon
 
 
@@ -124,6 +131,7 @@ def _entity(entry: LexiconLine, spoken: str, place: str) -> SuiteEntity:
         wrong=tuple(entry.wrong),
         ipa_accepted=tuple(entry.ipa_accepted),
         ipa_wrong=tuple(entry.ipa_wrong),
+        spellings=tuple(entry.spellings),
     )
 
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 class SuiteEntity:
     """A name or term in an item.
 
-    spelling: as it stands in the item's `spoken`; native: in its own script; accepted, wrong: readings in ARPAbet of
-    the CMU dictionary; ipa_accepted, ipa_wrong: readings in IPA.
+    spelling: as it stands in the item's `spoken`; spellings: how else a transcript may write it; native: in its own
+    script; accepted, wrong: readings in ARPAbet of the CMU dictionary; ipa_accepted, ipa_wrong: readings in IPA.
     """
 
     spelling: str
@@ -24,6 +24,7 @@ class SuiteEntity:
     wrong: tuple[str, ...]
     ipa_accepted: tuple[str, ...]
     ipa_wrong: tuple[str, ...]
+    spellings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

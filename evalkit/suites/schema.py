@@ -93,6 +93,9 @@ class LexiconLine(_Strict):
     """One line of `lexicon.jsonl`."""
 
     spelling: Text
+    spellings: list[Text] = Field(
+        [], description="other spellings of the same name that a transcript may use, such as 'Laxmi' for 'Lakshmi'"
+    )
     language: Language = Field(description="that the name comes from")
     kind: Kind
     native: Text | None = Field(None, description="in the script of its language")

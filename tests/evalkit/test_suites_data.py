@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import runpy
@@ -16,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from evalkit.suites import Item, load_suite
+from metrics import Entity
+from metrics.text import normalize
+from metrics.text_entities import places
 
 ROOT = Path(__file__).parents[2]
 SUITES = ROOT / "evalkit" / "suites"
@@ -39,6 +43,7 @@ SCRIPT_OF = {  # the Unicode block of each language's script
 IPA = re.compile(r"[abdefhijklmnopqstuvwzæðŋɐɑɔɖəɚɛɝɡɪɭɲɳɹɻɽɾʂʃʈʊʋʌʒʰːθ\u0303]+")
 
 LEXICON = [json.loads(line) for line in (SUITES / "indian_names" / "lexicon.jsonl").read_text("utf-8").splitlines()]
+READINGS_SHA256 = "7f7fafaf6b00462d6990138c5bfc3bdd34bb5a8a2c5a3c59d192eeb356ca1863"  # as calibrated
 BY_SPELLING = {entry["spelling"].casefold(): entry for entry in LEXICON}
 
 
@@ -130,6 +135,54 @@ def test_wrong_readings_differ_by_more_than_stress() -> None:
     without = {entry["spelling"] for entry in LEXICON if not entry["wrong"]}
     assert without == {"Jaipur", "Nagpur", "Banerjee"}
     assert all(BY_SPELLING[name.casefold()]["difficulty"] == "easy" for name in without)
+
+
+def test_other_spellings_are_of_one_name_each() -> None:
+    """A transcript that has one of them is right where its name belongs, so no spelling may stand for two names."""
+    others = [other.casefold() for entry in LEXICON for other in entry.get("spellings", [])]
+    assert len(others) == 317
+    assert len(set(others)) == len(others)
+    assert not set(others) & set(BY_SPELLING)
+    assert all(re.fullmatch(r"[a-z]+", other) for other in others)
+    # Older English names of places, and other names: they are said differently.
+    other_names = (
+        "bangalore mysore mangalore calcutta poona calicut trivandrum trichur alleppey pondicherry vizag baroda"
+    )
+    assert not set(others) & {*other_names.split(), "mukhopadhyay", "amravati", "mahendra", "sarma", "hrishikesh"}
+
+
+def consonants(name: str) -> str:
+    """What transliterations of one name share: no vowels and no h, single consonants, v for w, t for d."""
+    name = re.sub("ow(?![aeiou])", "o", name.casefold()).replace("x", "ks").replace("q", "k")
+    name = name.replace("w", "v").replace("d", "t")
+    return re.sub(r"(.)\1+", r"\1", re.sub("[aeiouhy]", "", name))
+
+
+def test_other_spellings_have_the_consonants_of_the_name() -> None:
+    # A final n or m, r or ṛ, b or v, and a nasal vowel, as the name is said and written in its language.
+    both_ways = {"Subramanian", "Khichdi", "Jadavpur", "Ahmedabad", "Paratha"}
+    differ = {
+        entry["spelling"]
+        for entry in LEXICON
+        for other in entry.get("spellings", [])
+        if consonants(other) != consonants(entry["spelling"])
+    }
+    assert differ == both_ways
+
+
+def test_written_and_spoken_forms_are_one_to_the_normaliser() -> None:
+    for item in all_items():
+        assert normalize(item.text) == normalize(item.spoken)
+        for entity in item.entities:
+            assert normalize(entity.spelling) == entity.spelling.casefold()
+            words = normalize(item.spoken).split()
+            assert places(item.spoken, words, [Entity(entity.spelling, ())]), entity.spelling
+
+
+def test_the_readings_are_those_that_the_judge_was_calibrated_on() -> None:
+    readings = [[entry["spelling"], entry["accepted"], entry["wrong"]] for entry in LEXICON]
+    digest = hashlib.sha256(json.dumps(readings).encode()).hexdigest()
+    assert digest == READINGS_SHA256, "the readings changed: calibrate the pronunciation judges again"
 
 
 def test_spoken_forms_are_plain_english_of_fair_length(cmudict: dict[str, str]) -> None:

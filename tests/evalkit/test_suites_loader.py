@@ -108,6 +108,23 @@ def test_a_suite_is_loaded_with_its_entities_and_tags(folder: Folder) -> None:
     assert (second.spoken, second.entities, second.tags) == ("Nothing here.", (), ())
 
 
+def test_other_spellings_of_a_name_are_loaded_and_change_the_hash(folder: Folder) -> None:
+    before = folder.sha256()
+    assert load_suite(str(folder.path)).items[0].entities[0].spellings == ()
+    folder.entry(spellings=["Aiyar", "Ayyar"])
+    assert load_suite(str(folder.path)).items[0].entities[0].spellings == ("Aiyar", "Ayyar")
+    assert folder.sha256() != before
+
+
+def test_one_spelling_cannot_stand_for_two_names(folder: Folder) -> None:
+    folder.entry(spellings=["Aiyar", "DOSA"])
+    assert "'DOSA', another spelling of 'Iyer', is an entry of the lexicon itself" in folder.error()
+    folder.entry(spellings=["iyer"])
+    assert "'iyer', another spelling of 'Iyer'" in folder.error()
+    folder.entry(spellings=[" "])
+    assert "field 'spellings', entry 1: it is empty" in folder.error()
+
+
 def test_one_unseen_entity_makes_the_item_unseen(folder: Folder) -> None:
     folder.lexicon([IYER, {**DOSA, "fixture": "unseen"}])
     assert "fixture:unseen" in load_suite(str(folder.path)).items[0].tags

@@ -1,13 +1,27 @@
-"""The text normaliser: what sounds the same gets one form, what differs stays different."""
+"""The text normaliser: what sounds the same gets one form, what differs stays different.
+
+`data/text_cases.jsonl` holds one case a line: two texts that must get the same form, two that must not, or a text and
+its form; and the source that says so. The sources that can be asked are asked here.
+"""
 
 from __future__ import annotations
+
+import datetime
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from parity_wer import TEXT_CASES, check_case
 
 from metrics.text import normalize
 from metrics.text_numbers import ordinal
+from metrics.text_spelling import spelled
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -20,6 +34,8 @@ _TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety"
 ONES, TENS = _ONES.split(), _TENS.split()
 INDIAN = ((10**7, "crore"), (10**5, "lakh"), (1000, "thousand"), (100, "hundred"))
 WESTERN = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
+_MONTHS = "January February March April May June July August September October November December"
+MONTHS = _MONTHS.split()
 
 
 def spoken(number: int, groups: tuple[tuple[int, str], ...] = INDIAN, conjunction: str = "") -> str:
@@ -43,106 +59,99 @@ def indian_commas(number: int) -> str:
     return ",".join(groups)
 
 
-SAME = [
-    [
-        "Rs.18,00,000",
-        "Rs. 18,00,000",
-        "Rs 18,00,000/-",
-        "₹18,00,000",
-        "₹ 18 lakh",
-        "INR 18,00,000",
-        "Rs. 1,800,000",
-        "eighteen lakh rupees",
-        "Eighteen lakhs rupees",
-        "rupees eighteen lakh",
-        "1.8 million rupees",
-        "18 lac rupees",
-    ],
-    ["₹2.5 crore", "2.5 crore rupees", "two point five crore rupees", "two crore fifty lakh rupees", "Rs.2,50,00,000"],
-    ["5 lakh crore", "five lakh crore"],
-    ["98765 43210", "98765-43210", "9876543210", "nine eight seven six five four three two one zero"],
-    ["+91 98765 43210", "plus nine one nine eight seven six five four three two one zero"],
-    ["9855", "nine eight double five", "nine eight five five", "nine thousand eight hundred and fifty five"],
-    ["PIN code 560 001", "pin code five six zero zero zero one", "PIN code 560001"],
-    ["K. R. Subramanian", "K R Subramanian", "K.R. Subramanian", "k r subramanian"],
-    [
-        "12th August 2023",
-        "twelfth August twenty twenty three",
-        "12 August 2023",
-        "twelve august two thousand twenty three",
-    ],
-    ["August 12, 2023", "August twelfth twenty twenty three", "august 12th 2023"],
-    ["1998", "nineteen ninety eight"],
-    ["2005", "two thousand five", "twenty oh five", "two thousand and five"],
-    ["10:05 AM", "ten oh five a.m.", "ten oh five a m", "10.05 am", "10:05 a. m."],
-    ["9:30", "nine thirty"],
-    ["9:00", "nine o'clock", "nine o clock"],
-    ["9:00 a.m.", "9 am", "nine a m"],
-    ["Mr. Iyer", "Mister Iyer"],
-    ["Dr. Rao", "Doctor Rao"],
-    ["Smt. Latha", "Shrimati Latha"],
-    ["Shri Ram", "Sri Ram"],
-    ["Venkatesan’s", "Venkatesan's"],
-    ["well-known", "well known"],
-    ["5%", "five percent", "5 per cent"],
-    ["R&D", "R and D"],
-    ["Hello, World!", "hello world"],
-    ["twenty-first", "21st", "twenty first"],
-    ["11.2", "eleven point two"],
-    ["$2.5 million", "two point five million dollars"],
-]
-
-DIFFERENT = [
-    ["18 lakh", "18 crore", "18 thousand", "18", "1.8 lakh", "180 lakh"],
-    ["5 rupees", "5 dollars", "5", "5 percent", "minus 5", "0.5"],
-    ["-5", "5"],
-    [".5", "5"],
-    ["007", "7", "07"],
-    ["1, 2, 3", "123"],
-    ["one two", "twelve"],
-    ["one hundred and two hundred", "three hundred", "one hundred two"],
-    ["we're", "were"],
-    ["12 August", "12 September", "13 August"],
-    ["10:05", "10:50", "1005"],
-    ["Mr. Rao", "Mrs. Rao", "Dr. Rao", "Ms. Rao"],
-    ["kay are", "K. R."],
-    ["12th August", "August 12th"],
-    ["c++", "c"],
-    ["सुब्रमणियन", "सबरमणयन"],
-]
+@pytest.mark.parametrize("case", TEXT_CASES, ids=lambda case: " | ".join(case["texts"]))
+def test_case(case: dict[str, Any]) -> None:
+    check_case(case)
 
 
-@pytest.mark.parametrize("forms", SAME, ids=lambda forms: forms[0])
-def test_what_sounds_the_same_has_one_form(forms: list[str]) -> None:
-    assert {normalize(form): form for form in forms}.keys() == {normalize(forms[0])}
+def test_the_cases_cover_what_the_normaliser_promises() -> None:
+    assert len(TEXT_CASES) >= 300
+    assert len({tuple(case["texts"]) for case in TEXT_CASES}) == len(TEXT_CASES)
+    sources = {case["source"].partition(":")[0] for case in TEXT_CASES}
+    assert sources == {"arithmetic", "cmudict", "hand", "iso8601", "nfc", "suite", "whisper"}
 
 
-@pytest.mark.parametrize("forms", DIFFERENT, ids=lambda forms: forms[0])
-def test_what_differs_stays_different(forms: list[str]) -> None:
-    assert len({normalize(form) for form in forms}) == len(forms)
+def from_source(name: str) -> list[tuple[str, str, str]]:
+    """Both texts and the source of every case that has this kind of source."""
+    cases = [case for case in TEXT_CASES if case["source"].partition(":")[0] == name]
+    assert cases
+    return [(*case["texts"], case["source"].partition(": ")[2]) for case in cases]
 
 
-@pytest.mark.parametrize(
-    ("text", "form"),
-    [
-        ("The compensation is Rs.18,00,000 per annum.", "the compensation is 1800000 rupees per annum"),
-        ("PAN ABCDE1234F", "pan abcde1234f"),
-        ("Train 12764 leaves at 7:15.", "train 12764 leaves at 7 15"),
-        ("thirty six stolen phones", "36 stolen phones"),
-        ("a hundred lakhs", "a hundred lakhs"),
-        ("", ""),
-        (" … ", ""),
-    ],
-)
-def test_forms(text: str, form: str) -> None:
-    assert normalize(text) == form
+def test_the_source_arithmetic() -> None:
+    for _, form, terms in from_source("arithmetic"):
+        if re.fullmatch(r"[\d.e+]+", terms):
+            assert float(form) == sum(float(term) for term in terms.split("+"))
 
 
-@pytest.mark.parametrize("word", ["सुब्रमणियन", "லக்ஷ்மி", "ಬೆಂಗಳೂರು", "തിരുവനന്തപുരം", "হায়দ্রাবাদ", "ਅੰਮ੍ਰਿਤਸਰ", "لکھنؤ", "क्‍ष"])
-def test_indic_scripts_are_kept_whole(word: str) -> None:
-    import unicodedata
+def test_the_source_iso8601() -> None:
+    for written, spoken_date, _ in from_source("iso8601"):
+        date = datetime.date.fromisoformat(written)
+        assert MONTHS[date.month - 1] in spoken_date
+        assert normalize(spoken_date) == f"{ordinal(date.day)} {MONTHS[date.month - 1].lower()} {date.year}"
 
-    assert normalize(f"{word}, {word}।") == unicodedata.normalize("NFC", f"{word} {word}")
+
+def test_the_source_nfc() -> None:
+    for one, other, _ in from_source("nfc"):
+        assert one != other
+        assert unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+
+
+def test_the_source_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "fixtures" / "suites"))
+    import number_speech
+
+    for written, spoken_text, _ in from_source("suite"):
+        assert number_speech.spoken_form(written)[0] == spoken_text
+
+
+def test_the_source_whisper() -> None:
+    normalizers = pytest.importorskip("whisper.normalizers")
+    english = normalizers.EnglishTextNormalizer()
+    for one, other, _ in from_source("whisper"):
+        assert english(one) == english(other), one
+
+
+def readings() -> dict[str, set[str]]:
+    """Word -> its readings in the CMU dictionary of the pocketsphinx wheel, without stress, unstressed vowels alike."""
+    pocketsphinx = pytest.importorskip("pocketsphinx")
+    found = defaultdict(set)
+    for line in Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict")).read_text("utf-8").splitlines():
+        word, _, phones = line.partition(" ")
+        found[word.partition("(")[0]].add(re.sub(r"\bIH\b", "AH", re.sub(r"\d", "", phones)))
+    return dict(found)
+
+
+def test_the_source_cmudict() -> None:
+    known = readings()
+    for one, other, _ in from_source("cmudict"):
+        assert known[one] & known[other], one
+
+
+def test_spellings_join_only_what_is_pronounced_alike() -> None:
+    known = readings()
+    joined = defaultdict(list)
+    for word in known:
+        if word.isalpha():
+            joined[spelled(word)].append(word)
+        assert spelled(spelled(word)) == spelled(word)
+    groups = [words for words in joined.values() if len(words) > 1]
+    assert len(groups) > 150
+    apart = [words for words in groups if not set.intersection(*(known[word] for word in words))]
+    # Transcribed differently although they are one word, and one plural that is spelled as a verb is.
+    transcribed_twice = "anaesthetist cataloging coloring demeter gager odors tire"
+    assert {min(words) for words in apart} == {*transcribed_twice.split(), "analyses"}
+
+
+def test_what_whisper_joins_is_joined_but_for_what_is_pronounced_differently() -> None:
+    """The spelling table of openai-whisper, word by word, as the parity reference."""
+    normalizers = pytest.importorskip("whisper.normalizers")
+    table = json.loads((Path(normalizers.__file__).parent / "english.json").read_text("utf-8"))
+    apart = {british for british, american in table.items() if spelled(british) != spelled(american)}
+    differently_said = "aeroplane aeroplanes aluminium flautist flautists fillet fillets filleted filleting misspelt"
+    mistakes = "archaeology cancelations edoema pummelled pummelling pzazz snowploughs tranquilly philtre philtres"
+    rare = "crenelated groyne groynes gryphon gryphons videodisc videodiscs"
+    assert apart == {*differently_said.split(), *mistakes.split(), *rare.split(), "flyer / flier", "mhm", "mmm"}
 
 
 @given(st.integers(0, 10**12))
@@ -161,22 +170,40 @@ def test_an_amount_has_one_form_however_it_is_given(number: int) -> None:
         assert normalize(f"{spoken(number, WESTERN)} rupees") == expected
 
 
+@given(st.integers(0, 10**7), st.integers(1, 99))
+def test_rupees_and_paise_are_one_amount(rupees: int, paise: int) -> None:
+    expected = f"{rupees}.{paise:02d} rupees"
+    for joint in (" ", " and "):
+        assert normalize(f"{spoken(rupees)} rupees{joint}{spoken(paise)} paise") == expected
+    assert normalize(f"Rs.{indian_commas(rupees)}.{paise:02d}") == normalize(f"₹{rupees}.{paise:02d}") == expected
+
+
 @given(st.text("0123456789", min_size=3, max_size=14))
 def test_digits_said_one_by_one_are_the_digits(digits: str) -> None:
     assert normalize(" ".join(ONES[int(digit)] for digit in digits)) == digits
+    assert normalize(" ".join(digits)) == digits
 
 
-@given(st.integers(1, 31), st.sampled_from(["January", "August", "December"]), st.integers(1800, 2099))
-def test_dates(day: int, month: str, year: int) -> None:
+@given(st.integers(1, 31), st.integers(1, 12), st.integers(1800, 2099))
+def test_dates(day: int, month: int, year: int) -> None:
     read = spoken(year) if year % 100 < 10 else f"{spoken(year // 100)} {spoken(year % 100)}"
-    expected = f"{ordinal(day)} {month.lower()} {year}"
-    assert normalize(f"{day} {month}, {year}") == normalize(f"{ordinal(day)} {month} {read}") == expected
+    name = MONTHS[month - 1]
+    expected = f"{ordinal(day)} {name.lower()} {year}"
+    for text in (
+        f"{day} {name}, {year}",
+        f"{ordinal(day)} {name} {read}",
+        f"{day:02d}/{month:02d}/{year}",
+        f"{year}-{month:02d}-{day:02d}",
+        f"{day}-{name[:3]}-{year}",
+    ):
+        assert normalize(text) == expected
 
 
 _PIECES = (
     "hundred thousand lakh lakhs crore million and point oh o double triple first second fifth twentieth rupees rs Rs. "
     "₹ $ a m p.m. may August percent % & / - 's ' . , : 5 12 00 007 2.5 18,00,000 98765 + 1st x नमस्ते । K. R. pin code "
-    "minus per cent o'clock clock mister"
+    "minus per cent o'clock clock mister paise cr L k 50 half nineties Aug 12/08/2023 2023-08-12 km °C hrs 1730 col. "
+    "don't it's Venkatesan's he'd cannot colour organize A4 no. # 1800 103 1906 (080) s.t. i.e. hon'ble p.a."
 )
 PIECES = [*ONES, *TENS[2:], *_PIECES.split()]
 
@@ -193,3 +220,8 @@ def test_any_text_is_taken(text: str) -> None:
     once = normalize(text)
     assert normalize(once) == once
     assert once == " ".join(once.split())
+
+
+@given(st.text(st.characters(min_codepoint=0x0900, max_codepoint=0x0DFF, categories=["Lo", "Mc", "Mn"]), min_size=1))
+def test_no_letter_or_vowel_sign_of_an_indic_script_is_lost(word: str) -> None:
+    assert normalize(f"{word}!") == unicodedata.normalize("NFC", word)

@@ -1,4 +1,4 @@
-"""Counting of word and character errors, and what the bundled recogniser hears."""
+"""Word errors of what the bundled recogniser hears. How they are counted: test_text_entities.py."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-import jiwer
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from metrics.base import ClipBatch, ClipInfo, Metric
 from metrics.text import NORMALIZER_VERSION
-from metrics.wer import count_errors
+from metrics.wer import compare
 from metrics.wer_pocketsphinx import PocketsphinxWer
-
-WORDS = ["cat", "sat", "mat", "on", "the", "red", "dog", "ran"]
 
 
 @pytest.mark.parametrize(
@@ -38,24 +33,14 @@ WORDS = ["cat", "sat", "mat", "on", "the", "red", "dog", "ran"]
     ],
 )
 def test_word_errors(reference: str, heard: str, errors: int, words: int) -> None:
-    counts = count_errors(reference, heard)
-    assert (counts.wer_errors, counts.wer_words) == (errors, words)
-    assert counts.wer == errors / words
-
-
-@settings(deadline=None)
-@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=12), st.lists(st.sampled_from(WORDS), max_size=12))
-def test_rates_are_those_of_jiwer(reference: list[str], heard: list[str]) -> None:
-    counts = count_errors(" ".join(reference), " ".join(heard))
-    assert counts.wer == pytest.approx(jiwer.wer(" ".join(reference), " ".join(heard)))
-    assert counts.cer == pytest.approx(jiwer.cer(" ".join(reference), " ".join(heard)))
-    assert counts.cer_chars == len(" ".join(reference))
+    counts = compare(reference, heard).counts()
+    assert (counts["wer_errors"], counts["wer_words"]) == (errors, words)
 
 
 @pytest.mark.parametrize("text", ["", " ", "…!?"])
 def test_a_text_without_words_has_no_error_rate(text: str) -> None:
     with pytest.raises(ValueError, match="has no words"):
-        count_errors(text, "something")
+        compare(text, "something")
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +84,10 @@ def test_details_make_the_columns(metric: PocketsphinxWer, spoken: ClipBatch) ->
     assert scores["wer"][0] == details["wer_errors"] / details["wer_words"]
     assert scores["cer"][0] == details["cer_errors"] / details["cer_chars"]
     assert "we met" in details["heard"]
+    assert scores["entity_wer"][0] == details["entity_errors"] / details["entity_words"]
+    name = details["entities_heard"][0]
+    assert (name["spelling"], name["words"]) == (spoken.info[0].entities[0].spelling, 1)
+    assert name["errors"] == details["entity_errors"]
     json.dumps(scores.details)
 
 
@@ -113,11 +102,12 @@ def test_clips_without_text_or_samples_are_refused_and_silence_says_nothing(metr
     assert "no samples" in reasons[3] and reasons[4] is None and "not finite" in reasons[5]
     assert [math.isnan(value) for value in scores["wer"]] == [True, True, True, True, False, True]
     assert scores["wer"][4] == scores["cer"][4] == 1.0
+    assert scores.reasons[4] == {"entity_wer": "the text has no entities"}
     assert scores.details[4]["heard"] == ""
 
 
 def test_an_empty_batch_is_no_error(metric: PocketsphinxWer) -> None:
-    assert metric.score(ClipBatch.of([], 16000, [])) == {"wer": [], "cer": []}
+    assert metric.score(ClipBatch.of([], 16000, [])) == {"wer": [], "cer": [], "entity_wer": []}
 
 
 def test_a_wrong_sample_rate_is_refused(metric: PocketsphinxWer) -> None:
