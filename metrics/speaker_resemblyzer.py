@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
-from metrics.clips import SILENCE_DBFS, require_rate, unusable
+from metrics.base import MetricSpec, Passport
+from metrics.clips import SILENCE_DBFS
 from metrics.packages import missing_packages, sha256, versions
 from metrics.speaker_ge2e import WEIGHTS_FILE, Ge2eEncoder, embed, weights
-from metrics.speaker_reference import Reference, check_reference, combine, content_digest, reference_speech
-from metrics.speaker_speech import MIN_SPEECH_S, SAMPLE_RATE, TARGET_DBFS, prepare, too_little
+from metrics.speaker_similarity import COLUMNS, SpeakerSimilarity
+from metrics.speaker_speech import MIN_SPEECH_S, SAMPLE_RATE, TARGET_DBFS, prepare
 
 
-class ResemblyzerSimilarity:
-    """Cosine between the embeddings of a clip and of the reference speaker, both by resemblyzer's GE2E encoder.
+class ResemblyzerSimilarity(SpeakerSimilarity):
+    """Speaker similarity by resemblyzer's GE2E encoder; `SpeakerSimilarity` says what the columns and details are.
 
-    The reference is the centroid of all files in `ClipInfo.reference` (equal files count once). The embeddings have no
-    negative entry, so the cosine is at least 0 and `speaker_similarity` at least 0.5: read LibriSpeech gives cosines
-    of 0.87 for the same speaker and 0.53 for different ones. Details: `reference_clips`, and for several of them
-    `reference_ceiling`, to be compared with `speaker_cosine`.
+    The embeddings have no negative entry, so the cosine is at least 0 and `speaker_similarity` at least 0.5: read
+    LibriSpeech gives cosines of 0.87 for the same speaker and 0.53 for different ones.
     """
 
     spec = MetricSpec(
         name="speaker_similarity",
         version="1",
-        columns=(
-            Column("speaker_similarity", "", "higher", (0.0, 1.0), "(cosine + 1) / 2 with the reference speaker"),
-            Column("speaker_cosine", "", "higher", (-1.0, 1.0), "cosine with the reference speaker's embedding"),
-        ),
+        columns=COLUMNS,
         sample_rate=SAMPLE_RATE,
         needs=frozenset({"reference"}),
         judge="bundled",
@@ -39,47 +32,17 @@ class ResemblyzerSimilarity:
     )
 
     def __init__(self, device: str = "cpu") -> None:
-        self._device = torch.device(device)
+        super().__init__(device)
         self._encoder: Ge2eEncoder | None = None
-        self._reference_embeddings: dict[str, Tensor] = {}  # by sha256 of the file's content
 
-    def score(self, batch: ClipBatch) -> Scores:
-        """Similarity per clip. Raises ValueError, naming the file, on a reference clip that cannot be used."""
-        require_rate(batch, self.spec)
-        scores = Scores(self.spec, len(batch))
-        references = self._references(batch)
-        speech, reasons = _speech(batch)
-        for index, reason in reasons.items():
-            scores.refuse(index, reason)
-        for index, embedding in zip(speech, self._embed(list(speech.values())), strict=True):
-            reference = references[batch.info[index].reference]
-            cosine = min(1.0, float(embedding @ reference.centroid))
-            scores["speaker_cosine"][index] = cosine
-            scores["speaker_similarity"][index] = (cosine + 1) / 2
-            scores.details[index]["reference_clips"] = reference.clips
-            if reference.ceiling is not None:
-                scores.details[index]["reference_ceiling"] = reference.ceiling
-        return scores
-
-    def _references(self, batch: ClipBatch) -> dict[tuple[Path, ...], Reference]:
-        wanted = list(dict.fromkeys(info.reference for info in batch.info if info.reference))
-        digests = {path: content_digest(path) for paths in wanted for path in paths}
-        new = {digest: path for path, digest in digests.items() if digest not in self._reference_embeddings}
-        embeddings = self._embed([reference_speech(path) for path in new.values()])
-        self._reference_embeddings.update(zip(new, embeddings, strict=True))
-        contents = {paths: dict.fromkeys(digests[path] for path in paths) for paths in wanted}
-        stored = self._reference_embeddings
-        return {paths: combine(torch.stack([stored[digest] for digest in own])) for paths, own in contents.items()}
+    @staticmethod
+    def _prepare(clip: Tensor) -> Tensor:
+        return prepare(clip.cpu())
 
     def _embed(self, speech: Sequence[Tensor]) -> Tensor:
         if self._encoder is None:
             self._encoder = Ge2eEncoder.pretrained().to(self._device)
         return embed(self._encoder, speech)
-
-    @staticmethod
-    def check_reference(paths: Sequence[Path]) -> None:
-        """Raise ValueError, naming the file, on a clip that no similarity can be measured against."""
-        check_reference(paths)
 
     def passport(self) -> Passport:
         return Passport(
@@ -102,19 +65,3 @@ class ResemblyzerSimilarity:
     @classmethod
     def unavailable(cls) -> str | None:
         return missing_packages(("resemblyzer", "webrtcvad"), "bundled")
-
-
-def _speech(batch: ClipBatch) -> tuple[dict[int, Tensor], dict[int, str]]:
-    """Prepared speech of every clip that has enough of it and a reference, and the reasons of the others, by index."""
-    speech: dict[int, Tensor] = {}
-    reasons = unusable(batch)
-    for index, info in enumerate(batch.info):
-        if not info.reference:
-            reasons[index] = "no reference clip of the speaker was given"
-        elif index not in reasons:
-            prepared = prepare(batch.clip(index).cpu())
-            if shortage := too_little(prepared):
-                reasons[index] = f"the clip {shortage}"
-            else:
-                speech[index] = prepared
-    return speech, reasons

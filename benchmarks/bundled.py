@@ -1,6 +1,6 @@
 """All bundled metrics: evalkit against a loop that gives each file to each reference tool, one after the other.
 
-    .venv/bin/python benchmarks/metrics.py [FOLDER] [--clips 16] [--rounds 3]
+    .venv/bin/python benchmarks/bundled.py [FOLDER] [--clips 16] [--rounds 3]
 
 FOLDER holds audio (a.txt beside a.wav, where there is one); without it the recordings that EVALKIT_REAL_AUDIO names.
 Each measurement is a process of its own, with one thread per library; the two arms alternate. Each arm is run on N
