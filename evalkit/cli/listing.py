@@ -21,7 +21,7 @@ def list_(
     makers = {"suites": _suites, "engines": _engines, "metrics": _metrics, "mergers": _mergers}
     if what not in makers:
         raise EvalkitError(unknown("list", what, makers))
-    print_rows(what, makers[what](), as_json)
+    print_rows(what, makers[what](), as_json, left_out=("source", "needs", "version") if what == "metrics" else ())
 
 
 def _suites() -> list[dict[str, Any]]:

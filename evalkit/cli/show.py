@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,8 @@ def print_summary(finished: Finished) -> None:
         )
 
 
-def print_rows(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print rows of equal keys as a table or as JSON."""
+def print_rows(title: str, rows: list[dict[str, Any]], as_json: bool, left_out: Collection[str] = ()) -> None:
+    """Print rows of equal keys as a table, without the columns `left_out`, or whole as JSON."""
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
         return
@@ -108,10 +108,11 @@ def print_rows(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in rows[0] if rows else ():
+    shown = [name for name in (rows[0] if rows else ()) if name not in left_out]
+    for name in shown:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_cell(row[name]) for name in shown))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
