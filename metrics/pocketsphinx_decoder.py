@@ -26,8 +26,9 @@ _WIDEST_BEAM = 1e-300  # with the default beams some sentences cannot be aligned
 BEAM_NATS = -math.log(_WIDEST_BEAM)
 
 _MODEL = "model/en-us/en-us"
-_DICTIONARY = "model/en-us/cmudict-en-us.dict"
+DICTIONARY = "model/en-us/cmudict-en-us.dict"
 _LANGUAGE_MODEL = "model/en-us/en-us.lm.bin"
+_PHONE_MODEL = "model/en-us/en-us-phone.lm.bin"
 _MARK = "="  # begins every word that stands for a reading; no word of the dictionary begins so
 _ACOUSTIC_FILES = ("mdef", "means", "variances", "transition_matrices", "sendump", "feat.params", "noisedict")
 
@@ -42,11 +43,10 @@ def to_pcm(samples: NDArray[np.float32]) -> bytes:
     return np.clip(np.round(padded + dither), -32768, 32767).astype("<i2").tobytes()
 
 
-def weights(language_model: bool) -> dict[str, str]:
+def weights(language_model: bool = False, phone_model: bool = False) -> dict[str, str]:
     """sha256 of the model files that a decoder reads, by their path in the wheel."""
-    files = [f"{_MODEL}/{name}" for name in _ACOUSTIC_FILES] + [_DICTIONARY]
-    if language_model:
-        files.append(_LANGUAGE_MODEL)
+    files = [f"{_MODEL}/{name}" for name in _ACOUSTIC_FILES] + [DICTIONARY]
+    files += [_LANGUAGE_MODEL] * language_model + [_PHONE_MODEL] * phone_model
     return {file: sha256(package_file("pocketsphinx", file)) for file in files}
 
 
@@ -55,7 +55,7 @@ def _decoder(**settings: Any) -> Any:
 
     return Decoder(
         hmm=str(package_file("pocketsphinx", f"{_MODEL}/mdef").parent),
-        dict=str(package_file("pocketsphinx", _DICTIONARY)),
+        dict=str(package_file("pocketsphinx", DICTIONARY)),
         samprate=SAMPLE_RATE,
         loglevel="FATAL",
         **settings,
@@ -105,6 +105,32 @@ class Path:
     stretches: tuple[Stretch, ...]
 
 
+@dataclass(frozen=True)
+class Phone:
+    """A phone, a pause or a noise as the model names it. start, end: frames of 10 ms, [start, end); score: nats."""
+
+    name: str
+    start: int
+    end: int
+    score: float
+
+
+class PhoneRecognizer:
+    """Free recognition of phones with the wheel's phone language model."""
+
+    def __init__(self) -> None:
+        # compallsen: see `Aligner`; the scores of the two are compared.
+        self._decoder = _decoder(lm=None, allphone=str(package_file("pocketsphinx", _PHONE_MODEL)), compallsen=True)
+
+    def recognize(self, pcm: bytes) -> tuple[Phone, ...]:
+        if _decode(self._decoder, pcm) is None:
+            return ()
+        return tuple(
+            Phone(segment.word, segment.start_frame, segment.end_frame + 1, _nats(segment.ascore))
+            for segment in self._decoder.seg()
+        )
+
+
 class Aligner:
     """Viterbi alignment of a sentence whose places have alternative readings."""
 
@@ -147,11 +173,6 @@ class Aligner:
             if segment.word.startswith(_MARK)
         )
         return Path(_nats(hypothesis.score), stretches)
-
-
-def bare(reading: str) -> str:
-    """A reading without stress, which the acoustic model does not know: "AH1 N" -> "AH N"."""
-    return " ".join(phone.rstrip("012") for phone in reading.split())
 
 
 def _word(reading: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from metrics.packages import package_file
-from metrics.pocketsphinx_decoder import BEAM_NATS, Aligner, Path, Stretch, Transcriber, bare
+from metrics.phones import IPA, to_ipa
+from metrics.pocketsphinx_decoder import BEAM_NATS, Aligner, Path, Phone, PhoneRecognizer, Stretch, Transcriber
+from metrics.pronunciation_judge import Failure, Judgement, NameScore, Part
+from metrics.pronunciation_words import extra_words, no_reading, spoken
 
-EXTRA_WORDS = "data/extra_words.dict"
-_VOICELESS = frozenset({"P", "T", "K", "F", "TH"})
-_SIBILANT = frozenset({"S", "Z", "SH", "ZH", "CH", "JH"})
+__all__ = ["Answer", "Failure", "Judge", "Judgement", "Part", "Task", "Transcribe", "Worker"]
 
 
 @dataclass(frozen=True)
@@ -22,54 +22,15 @@ class Transcribe:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A word of a sentence, in lower case, or a name in it. A name has readings; one to be judged has wrong ones too.
-
-    possessive: 's follows, as part of the word. No reading may be among both the accepted and the wrong ones.
-    """
-
-    word: str
-    accepted: tuple[str, ...] = ()
-    wrong: tuple[str, ...] = ()
-    possessive: bool = False
-
-
-@dataclass(frozen=True)
 class Judge:
-    """Task: which readings were spoken. The answer is a `Judgement`, or a `Failure` where a word has no reading."""
+    """Task: which readings were spoken. The answer is a `Judgement`, or a `Failure` where a word has no reading.
+
+    open_set: also recognise phones freely in the names' places (`NameScore.heard` and `.gop`).
+    """
 
     pcm: bytes
     parts: tuple[Part, ...]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a clip says about one name.
-
-    best: the likeliest of its readings, as the part gives it; margin: log likelihood with the best accepted minus that
-    with the best wrong reading, in nats per frame of the name; fit: log likelihood of the name's own frames, in nats
-    per frame (at most 0; far below: something else was said); context: the same of the text's other words, None if
-    there are none.
-    """
-
-    best: str
-    margin: float
-    fit: float
-    context: float | None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """One verdict per part that has wrong readings, in order; None if the clip does not align with the sentence."""
-
-    verdicts: tuple[Verdict, ...] | None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A task that has no answer, and why."""
-
-    reason: str
+    open_set: bool = False
 
 
 Task = Transcribe | Judge
@@ -88,47 +49,81 @@ class Worker:
         return Aligner()
 
     @cached_property
+    def _recognizer(self) -> PhoneRecognizer:
+        return PhoneRecognizer()
+
+    @cached_property
     def _extra_words(self) -> dict[str, tuple[str, ...]]:
-        lines = package_file("metrics", EXTRA_WORDS).read_text(encoding="ascii").splitlines()
-        entries = [line.split(maxsplit=1) for line in lines if not line.startswith("#")]
-        return {word: (phones,) for word, phones in entries}
+        return extra_words()
 
     def answer(self, task: Task) -> Answer:
         if isinstance(task, Transcribe):
             return self._transcriber.transcribe(task.pcm)
         slots = [self._readings(part) for part in task.parts]
-        unknown = sorted({part.word for part, readings in zip(task.parts, slots, strict=True) if not readings})
-        if unknown:
-            return Failure(f"the judge has no pronunciation for {', '.join(map(repr, unknown))}")
-        path = self._aligner.align(task.pcm, slots)
-        if path is None:
-            return Judgement(None)
+        if failure := no_reading(task.parts, slots):
+            return failure
         judged = [place for place, part in enumerate(task.parts) if part.wrong]
-        return Judgement(tuple(self._verdict(task, slots, path, place) for place in judged))
+        if sum(len(slot) > 1 for slot in slots) > 1:  # the others keep their likeliest while one name is compared
+            path = self._aligner.align(task.pcm, slots)
+            if path is None:
+                return Judgement(None)
+            slots = [(stretch.reading,) for stretch in path.stretches]
+        free = self._recognizer.recognize(task.pcm) if task.open_set else None
+        names = [self._score(task, slots, place, free) for place in judged]
+        return Judgement(tuple(name for name in names if name)) if all(names) else Judgement(None)
 
-    def _verdict(self, task: Judge, slots: Sequence[Sequence[str]], path: Path, place: int) -> Verdict:
-        """Compare the best path of all with the best on which this name has a reading of the other kind."""
-        part, heard = task.parts[place], path.stretches[place]
-        accepted = {_spoken(reading, part.possessive): reading for reading in part.accepted}
-        wrong = {_spoken(reading, part.possessive): reading for reading in part.wrong}
-        right = heard.reading in accepted
-        rival = self._aligner.align(
-            task.pcm, [*slots[:place], tuple(wrong if right else accepted), *slots[place + 1 :]]
-        )
+    def _score(
+        self, task: Judge, slots: Sequence[Sequence[str]], place: int, free: Sequence[Phone] | None
+    ) -> NameScore | None:
+        """Align with each reading alone; None if no path reaches the end with any."""
+        part = task.parts[place]
+        accepted = {spoken(reading, part.possessive): reading for reading in part.accepted}
+        wrong = {spoken(reading, part.possessive): reading for reading in part.wrong}
+        paths: dict[str, Path | None] = {}
+        for kind in (accepted, wrong):
+            for reading in self._likeliest(task.pcm, slots, place, tuple(kind)):
+                paths[reading] = self._aligner.align(task.pcm, _with(slots, place, (reading,)))
+        found = {reading: path for reading, path in paths.items() if path}
+        if not found:
+            return None
+        best = max(found, key=lambda reading: found[reading].score)
+        path, heard = found[best], found[best].stretches[place]
+        around = [*path.stretches[:place], *path.stretches[place + 1 :]]
+        right = [found[reading] for reading in found if reading in accepted]
+        goodness = max(right, key=lambda path: path.score).stretches[place] if right else None
         # A path that the beams cut off before its end is at least that much less likely.
-        advantage = path.score - rival.score if rival else BEAM_NATS
-        frames = heard.end - heard.start
-        margin = (advantage if right else -advantage) / frames
-        others = [*path.stretches[:place], *path.stretches[place + 1 :]]
-        return Verdict(
-            (accepted | wrong)[heard.reading], margin, _per_frame([heard]), _per_frame(others) if others else None
+        lowest = path.score - BEAM_NATS
+        return NameScore(
+            {(accepted | wrong)[reading]: way.score if way else lowest for reading, way in paths.items()},
+            frames=heard.end - heard.start,
+            fit=_per_frame([heard]),
+            context=_per_frame(around) if around else None,
+            heard=None if free is None else _heard(free, heard),
+            gop=None if free is None or goodness is None else _goodness(free, goodness),
         )
+
+    def _likeliest(
+        self, pcm: bytes, slots: Sequence[Sequence[str]], place: int, readings: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Readings of one kind that are worth an alignment of their own: both of two; of more the likeliest.
+
+        The decoder takes the words after alternatives for a little less likely than after one reading (up to 20 nats),
+        so alternatives in one alignment are compared with each other only.
+        """
+        if len(readings) <= 2:
+            return readings
+        path = self._aligner.align(pcm, _with(slots, place, readings))
+        return (path.stretches[place].reading,) if path else readings[:1]
 
     def _readings(self, part: Part) -> tuple[str, ...]:
         """Readings of a part as the aligner wants them; () if there are none."""
         own = part.accepted + part.wrong
         known = own or self._aligner.pronunciations(part.word) or self._extra_words.get(part.word, ())
-        return tuple(dict.fromkeys(_spoken(reading, part.possessive) for reading in known))
+        return tuple(dict.fromkeys(spoken(reading, part.possessive) for reading in known))
+
+
+def _with(slots: Sequence[Sequence[str]], place: int, readings: tuple[str, ...]) -> list[Sequence[str]]:
+    return [*slots[:place], readings, *slots[place + 1 :]]
 
 
 def _per_frame(stretches: Sequence[Stretch]) -> float:
@@ -136,10 +131,16 @@ def _per_frame(stretches: Sequence[Stretch]) -> float:
     return sum(stretch.score for stretch in stretches) / sum(stretch.end - stretch.start for stretch in stretches)
 
 
-def _spoken(reading: str, possessive: bool) -> str:
-    """A reading without stress, and with the ending that the possessive takes after its last phone."""
-    phones = bare(reading)
-    if not possessive:
-        return phones
-    last = phones.split()[-1]
-    return f"{phones} {'AH Z' if last in _SIBILANT else 'S' if last in _VOICELESS else 'Z'}"
+def _heard(free: Sequence[Phone], stretch: Stretch) -> str:
+    """IPA of the phones whose middle lies in a stretch."""
+    inside = [phone.name for phone in free if stretch.start <= (phone.start + phone.end) / 2 < stretch.end]
+    return to_ipa(" ".join(name for name in inside if name in IPA))
+
+
+def _goodness(free: Sequence[Phone], stretch: Stretch) -> float:
+    """Goodness of pronunciation (Witt and Young 2000): a stretch against free phones in its place, nats per frame."""
+    loop = 0.0
+    for phone in free:
+        shared = min(phone.end, stretch.end) - max(phone.start, stretch.start)
+        loop += phone.score * max(shared, 0) / (phone.end - phone.start)
+    return (stretch.score - loop) / (stretch.end - stretch.start)

@@ -1,16 +1,15 @@
-"""How well the bundled pronunciation judge hears, as measured on rendered readings (see fixtures/calibration)."""
+"""How well a pronunciation judge hears, as measured on clips whose readings are known, and what it decides by."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metrics.packages import package_file
-
-CALIBRATION_FILE = "data/pronunciation_calibration.json"
+CALIBRATION_FILE = "data/pronunciation_calibration.json"  # of the bundled judge; see fixtures/calibration
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Calibration:
     accuracy: Mapping[str, Any]
 
     def misfit(self, fit: float, context: float | None) -> str | None:
-        """Why a name cannot be said to have any of its readings, None if it can. fit, context: see `Verdict`."""
+        """Why a name cannot be said to have any of its readings, None if it can. fit, context: see `NameScore`."""
         around = fit if context is None else context
         if around < self.lowest_fit:
             return "the clip does not sound like its text"
@@ -38,12 +37,25 @@ class Calibration:
             return "something else was said than any reading of the name"
         return None
 
+    def parameters(self) -> dict[str, float | None]:
+        """For a passport; None is no limit."""
+        limits = {"lowest_fit": self.lowest_fit, "largest_drop": self.largest_drop}
+        finite = {name: limit if math.isfinite(limit) else None for name, limit in limits.items()}
+        return {"threshold": self.threshold, **finite}
+
     @staticmethod
-    def read(path: Path | None = None) -> Calibration:
-        """The calibration that comes with the package, or another. Raises ValueError if the file is damaged."""
-        path = path or package_file("metrics", CALIBRATION_FILE)
+    def missing(how_to_measure: str) -> Calibration:
+        """Of a judge that nobody measured: the likelier kind of reading wins, and nothing is a misfit."""
+        return Calibration(0.0, -math.inf, math.inf, frozenset(), {"measured": f"not yet: {how_to_measure}"})
+
+    @staticmethod
+    def read(path: Path, variants: str) -> Calibration:
+        """What a calibration file says for these wrong readings ("suite", "generated").
+
+        Raises ValueError if the file is damaged.
+        """
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(path.read_text(encoding="utf-8"))["variants"][variants]
             return Calibration(
                 threshold=float(data["threshold"]),
                 lowest_fit=float(data["lowest_fit"]),
@@ -53,5 +65,5 @@ class Calibration:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"The calibration {path} is damaged ({error}): make it with fixtures/calibration/calibrate.py."
+                f"The calibration {path} is damaged ({type(error).__name__}: {error}): make it again."
             ) from error
