@@ -22,7 +22,7 @@ bench: $(INSTALLED)  ## Side by side with the reference tools, parity printed be
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools<81" wheel
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bundled,standard,faster-whisper,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bundled,standard,faster-whisper,mos,dev]'
 	touch $@
 
 clean:

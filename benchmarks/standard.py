@@ -115,16 +115,16 @@ def loops(settings: dict[str, Path], clips: Sequence[Tensor], device: str) -> di
     from torchaudio.compliance import kaldi
     from transformers import Wav2Vec2ForCTC
 
-    from metrics.speaker_wespeaker_files import find_model
+    from metrics.resnet_speaker import ARCHITECTURES, SpeakerResNet
 
     asr = whisper.load_model(str(settings["wer"]), device=device)
-    encoder: Any = find_model(settings["speaker_similarity"]).encoder(torch.device(device))
+    encoder = SpeakerResNet(*ARCHITECTURES["ResNet34"], 256).to(device).eval()
     recogniser = Wav2Vec2ForCTC.from_pretrained(settings["pronunciation"]).to(device).eval()
 
     def embed(clip: Tensor) -> Tensor:
         features = kaldi.fbank(clip[None] * 2**15, num_mel_bins=80, window_type="hamming", sample_frequency=RATE)
         features = (features - features.mean(dim=0)).to(device)
-        found: Tensor = encoder.network(features[None], torch.tensor([len(features)], device=device))
+        found: Tensor = encoder(features[None], torch.tensor([len(features)], device=device))
         return found
 
     @torch.inference_mode()

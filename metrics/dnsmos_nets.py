@@ -1,63 +1,57 @@
-"""The two DNSMOS networks of the `speechmos` wheel, run by onnxruntime on the CPU."""
+"""What the scoring of windows needs of the DNSMOS networks, whichever runtime computes them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
-from metrics.dnsmos_windows import SAMPLE_RATE
-from metrics.mel import mel_power
-from metrics.packages import package_file
+from metrics.dnsmos_weights import P808_FILE, p835_file, read_weights, weight_files
 
-P835_FILE = "dnsmos_models/sig_bak_ovr.onnx"
-P808_FILE = "dnsmos_models/model_v8.onnx"
-
-# Coefficients from the highest power down, as in speechmos: what the network says -> MOS of ITU-T P.835.
-_SIG = (-0.08397278, 1.22083953, 0.0052439)
-_BAK = (-0.13166888, 1.60915514, -0.39604546)
-_OVRL = (-0.06766283, 1.11546468, 0.04602535)
+# Where a piece of a window lies: zeros are put before its first row, after its last row, or nowhere.
+Edge = Literal["inside", "first", "last"]
 
 
-def weights() -> dict[str, Path]:
-    """File name inside the package -> path."""
-    return {name: package_file("speechmos", name) for name in (P835_FILE, P808_FILE)}
+class DnsMosNets(Protocol):
+    """The networks in parts, float32 on `device`, in the layout [pieces, channels, time, frequency].
 
-
-class DnsMosNets:
-    """Both networks. Windows in, one row per window out."""
-
-    def __init__(self, threads: int) -> None:
-        files = weights()
-        self._p835 = _session(files[P835_FILE], threads)
-        self._p808 = _session(files[P808_FILE], threads)
-
-    def mos(self, windows: Tensor) -> NDArray[np.float64]:
-        """MOS, float64 [windows, 4] in the order ovrl, sig, bak, p808, of windows, float32 [windows, 144160]."""
-        (p835,) = self._p835.run(None, {"input_1": windows.numpy()})
-        (p808,) = self._p808.run(None, {"input_1": p808_features(windows).numpy()})
-        sig, bak, ovrl = p835.astype(np.float64).T
-        columns = (np.polyval(_OVRL, ovrl), np.polyval(_SIG, sig), np.polyval(_BAK, bak), p808[:, 0])
-        return np.stack(columns, axis=1)
-
-
-def p808_features(windows: Tensor) -> Tensor:
-    """Input of the P.808 network, float32 [windows, 900, 120] in -1..1, from windows, float32 [windows, 144160].
-
-    120 mels of the window without its last 160 samples, in dB below the window's loudest bin, cut off at -80 dB.
+    The convolutions are 3x3; along time they are zero-padded only at an `Edge` of a window, and lose a row elsewhere.
     """
-    mel = mel_power(windows[:, :-160], sample_rate=SAMPLE_RATE, n_fft=321, hop=160, n_mels=120)
-    db = 10 * mel.clamp_min(1e-10).log10()
-    below_peak = db - db.amax(dim=(1, 2), keepdim=True)
-    return ((below_peak.clamp_min(-80) + 40) / 40).transpose(1, 2).contiguous()
+
+    device: torch.device
+    stft: Tensor  # [320, 322]
+    chunk_frames: int  # how many frames of a signal to hand to `front` as one piece
+    pieces_per_pass: int  # how many such pieces at a time
+
+    def front(self, x: Tensor, edge: Edge) -> Tensor:
+        """Four convolutions and the larger of every two neighbours along time (at every frame, not at every other).
+
+        [pieces, 1, t, 161] of log power -> [pieces, 32, t - 9 (inside) or t - 5 (edge), 80].
+        """
+        ...
+
+    def middle(self, x: Tensor, edge: Edge) -> Tensor:
+        """Fifth convolution and its pooling: [pieces, 32, t, 80] -> [pieces, 32, (t - 2 or t - 1) // 2, 40]."""
+        ...
+
+    def back(self, x: Tensor) -> Tensor:
+        """The rest, for whole windows: [windows, 32, 225, 40] -> [windows, 3], sig, bak and ovrl before polynomials."""
+        ...
+
+    def p808(self, x: Tensor) -> Tensor:
+        """[windows, 900, 120] of normalised mels -> [windows, 1], MOS."""
+        ...
 
 
-def _session(path: Path, threads: int) -> Any:
-    import onnxruntime
+def load_nets(personalised: bool, device: torch.device, threads: int) -> DnsMosNets:
+    """onnxruntime with so many threads on the CPU, where it is about 1.7 times as fast as torch; torch elsewhere."""
+    files = weight_files(personalised)
+    p835 = read_weights(files[p835_file(personalised)])
+    if device.type == "cpu":
+        from metrics.dnsmos_onnx import OnnxNets
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return OnnxNets(p835, files[P808_FILE], threads)
+    from metrics.dnsmos_torch import TorchNets
+
+    return TorchNets(p835, read_weights(files[P808_FILE]), device)

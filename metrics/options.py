@@ -54,10 +54,23 @@ def _parse_value(said: str, option: Option, text: str) -> Value:
         value: Value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{said}: it takes {_KINDS[kind]}.") from error
+    if sentence := _refusal(option, value):
+        raise ValueError(f"{said}: {sentence}")
+    return value
+
+
+def check_values(owner: str, declared: Mapping[str, Option], **values: Value) -> None:
+    """Raise ValueError unless every value, by its option's name, is one that the option takes."""
+    for name, value in values.items():
+        if sentence := _refusal(declared[name], value):
+            raise ValueError(f"The option {name} of {owner} is {value!r}: {sentence}")
+
+
+def _refusal(option: Option, value: Value) -> str | None:
     if option.choices and value not in option.choices:
-        raise ValueError(f"{said}: it takes one of {', '.join(option.choices)}.")
+        return f"it takes one of {', '.join(option.choices)}."
     below = option.low is not None and isinstance(value, int | float) and not value >= option.low
     above = option.high is not None and isinstance(value, int | float) and not value <= option.high
     if below or above:
-        raise ValueError(f"{said}: it takes a value from {option.low} to {option.high}.")
-    return value
+        return f"it takes a value from {option.low} to {option.high}."
+    return None

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from metrics.base import ClipBatch, Column, MetricSpec, Passport, Scores
 from metrics.clips import broken
+from metrics.options import Option
 from metrics.packages import versions
 from metrics.wada_table import DB_FIRST, DB_LAST, PUBLISHED_G
 
@@ -19,7 +20,8 @@ class WadaSnr:
 
     The estimate is good for noisy speech below about 30 dB. Clean or synthetic speech often runs into the end of the
     table, and exact zeros push it there: compare it only together with `wada_saturated` and `digital_silence_ratio`,
-    and at equal sample rates.
+    and at equal sample rates. With the options `zeros` and `dc` the estimate is of what is left of the clip: first the
+    exact zeros go, then the mean of the rest.
     """
 
     spec = MetricSpec(
@@ -34,41 +36,61 @@ class WadaSnr:
         needs=frozenset(),
         judge="none",
         source="Kim, Stern: WADA-SNR, Interspeech 2008; snreval/wada_snr.m with peak normalisation",
+        options={
+            "dc": Option(False, "remove the clip's mean first; published numbers leave it in"),
+            "zeros": Option(False, "drop exact zeros first, which push the estimate up; published numbers keep them"),
+        },
     )
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", *, dc: bool = False, zeros: bool = False) -> None:
         self._device = torch.device(device)
+        self._dc = dc
+        self._zeros = zeros
 
     def score(self, batch: ClipBatch) -> Scores:
         scores = Scores(self.spec, len(batch))
         reasons = broken(batch)
-        magnitude, mask = batch.audio.to(self._device).abs(), batch.mask().to(self._device)
-        zeros = _masked_mean((magnitude == 0).float(), mask).tolist()
-        snr, saturated = invert(amplitude_statistic(magnitude, mask))
+        audio, mask = batch.audio.to(self._device), batch.mask().to(self._device)
+        silence = _masked_mean((audio == 0).float(), mask).tolist()
+        snr, saturated = invert(amplitude_statistic(*self._prepared(audio, mask)))
         for index in range(len(batch)):
             if reason := reasons.get(index):
                 scores.refuse(index, reason)
                 continue
-            if zeros[index] == 1:
-                scores.refuse(index, "every sample of the clip is zero")
+            if snr[index].isnan():
+                constant = "every sample of the clip is zero" if silence[index] == 1 else "the clip is its mean alone"
+                scores.refuse(index, constant)
                 del scores.reasons[index]["digital_silence_ratio"]
             else:
                 scores["wada_snr_db"][index] = float(snr[index])
                 scores["wada_saturated"][index] = float(saturated[index])
-            scores["digital_silence_ratio"][index] = zeros[index]
+            scores["digital_silence_ratio"][index] = silence[index]
         return scores
+
+    def _prepared(self, audio: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if self._zeros:
+            mask = mask & (audio != 0)
+        if self._dc:
+            audio = audio - _masked_mean(audio, mask)[:, None].to(audio.dtype)
+        return audio.abs(), mask
 
     def passport(self) -> Passport:
         return Passport(
             metric=self.spec.name,
             version=self.spec.version,
             judge="none",
-            parameters={"table": "published, alpha 0.4, made monotone", "level": "peak 1", "floor": FLOOR},
+            parameters={
+                "table": "published, alpha 0.4, made monotone",
+                "level": "peak 1",
+                "floor": FLOOR,
+                "dc": "removed" if self._dc else "kept",
+                "zeros": "dropped" if self._zeros else "kept",
+            },
             packages=versions("torch"),
         )
 
     @classmethod
-    def unavailable(cls) -> str | None:
+    def unavailable(cls, dc: bool = False, zeros: bool = False) -> str | None:
         return None
 
 
@@ -85,7 +107,10 @@ def amplitude_statistic(magnitude: Tensor, mask: Tensor) -> Tensor:
 
 
 def invert(statistic: Tensor) -> tuple[Tensor, Tensor]:
-    """SNR in dB, float64 [clips], by linear interpolation in the table; bool [clips], True where G is outside it."""
+    """SNR in dB, float64 [clips], by linear interpolation in the table; bool [clips], True where G is outside it.
+
+    The SNR is NaN where G is.
+    """
     table = torch.tensor(PUBLISHED_G, dtype=torch.float64).cummax(0).values
     statistic = statistic.cpu()
     above = torch.searchsorted(table, statistic).clamp(1, len(table) - 1)

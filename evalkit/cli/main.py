@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
-from evalkit.cli import calibrate, doctor, fetch, listing, run, score
+from evalkit.cli import audit, calibrate, doctor, fetch, listing, run, score
 from evalkit.errors import EvalkitError
 
 INTERNAL_ERROR = 4
@@ -49,6 +49,7 @@ app.command("score")(score.score)
 app.command("list")(listing.list_)
 app.command("fetch")(fetch.fetch)
 app.command("calibrate")(calibrate.calibrate)
+app.command("audit")(audit.audit)
 app.command("doctor")(doctor.doctor)
 
 

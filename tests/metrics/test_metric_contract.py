@@ -18,11 +18,12 @@ from torch import Tensor
 from metrics.base import ClipBatch, Metric, Scores
 from metrics.dnsmos import DnsMos
 from metrics.energy import Energy
+from metrics.pauses import Pauses
 from metrics.signal import Signal
 from metrics.speaker_resemblyzer import ResemblyzerSimilarity
 from metrics.wada import WadaSnr
 
-METRICS = (DnsMos, Energy, ResemblyzerSimilarity, Signal, WadaSnr)
+METRICS = (DnsMos, Energy, Pauses, ResemblyzerSimilarity, Signal, WadaSnr)
 
 
 @pytest.fixture(params=METRICS, ids=lambda cls: cls.__name__)

@@ -1,4 +1,4 @@
-"""Duration, silence and clipping of clips whose answer is known."""
+"""Duration, clipping and bandwidth of clips whose answer is known."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from parity_signal import assert_signal_is_right, band_limited, reference_bandwidth, resampled, score
 from torch import Tensor
 
 from metrics.base import ClipBatch
 from metrics.signal import FULL_SCALE, Signal, clipped
 
 
+def test_known_bands_durations_and_clipping() -> None:
+    assert_signal_is_right()
+
+
 def test_duration_at_any_rate(batch_of: Callable[..., ClipBatch]) -> None:
     scores = Signal().score(batch_of([torch.rand(22050), torch.rand(11025), torch.zeros(0)], 22050))
     assert scores["duration_s"] == [1.0, 0.5, 0.0]
-
-
-def test_silence_ratio_counts_pauses(voice: Callable[..., Tensor], batch_of: Callable[..., ClipBatch]) -> None:
-    tone = 0.5 * torch.sin(2 * torch.pi * 400 * torch.arange(16000) / 16000)
-    pause = 0.004 * tone  # 48 dB below
-    quiet = 1.5e-3 * tone  # an even level of -65.5 dBFS
-    scores = Signal().score(batch_of([tone, torch.cat([tone, pause]), torch.cat([tone, 0.02 * tone]), quiet]))
-    assert scores["silence_ratio"] == pytest.approx([0, 0.5, 0, 1], abs=0.01)
-    assert Signal().score(batch_of([torch.zeros(16000)]))["silence_ratio"] == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +46,33 @@ def test_clipping_ratio(voice: Callable[..., Tensor], batch_of: Callable[..., Cl
     assert scores["clipping_ratio"] == pytest.approx([0, 1000 / len(plateau), 1])
 
 
-def test_a_broken_clip_has_a_duration_and_reasons(batch_of: Callable[..., ClipBatch]) -> None:
-    scores = Signal().score(batch_of([torch.full((16000,), torch.inf)]))
-    assert scores["duration_s"] == [1.0]
-    assert scores.reasons[0].keys() == {"silence_ratio", "clipping_ratio"}
+@pytest.mark.parametrize("sample_rate", [16000, 22050, 44100, 48000])
+def test_bandwidth_at_any_rate(sample_rate: int) -> None:
+    clips = [band_limited(5500, sample_rate), band_limited(sample_rate, sample_rate)]
+    assert score(clips, sample_rate)["bandwidth_hz"] == [5600, sample_rate / 2]
+
+
+def test_a_telephone_voice_in_a_wide_file_is_found(real_clip: Callable[[str], Tensor]) -> None:
+    names = ("librispeech/1688/1688-142285-0000", "librispeech/2033/2033-164914-0000", "librivox/sense-01-0870")
+    clips = [real_clip(f"{name}.flac") for name in names]
+    narrow, wide = [[resampled(clip, *rates) for clip in clips] for rates in ((8000, 24000), (24000,))]
+    assert score(narrow, 24000)["bandwidth_hz"] == [4000.0] * 3
+    full = score(wide, 24000)["bandwidth_hz"]
+    assert all(6400 <= value <= 8000 for value in full)
+    assert full == [reference_bandwidth(clip.numpy(), 24000) for clip in wide]
+
+
+def test_a_quiet_constant_does_not_hide_the_speech(voice: Callable[..., Tensor]) -> None:
+    speech = voice(1.0, peak=0.05)
+    assert score([speech + 0.5], 16000)["bandwidth_hz"] == score([speech], 16000)["bandwidth_hz"]
+
+
+def test_every_missing_value_has_its_own_reason(batch_of: Callable[..., ClipBatch]) -> None:
+    scores = Signal().score(batch_of([torch.full((16000,), torch.inf), torch.zeros(16000), torch.rand(300)]))
+    assert scores["duration_s"] == [1.0, 1.0, 300 / 16000]
+    assert [set(reasons) for reasons in scores.reasons] == [
+        {"clipping_ratio", "bandwidth_hz"},
+        {"bandwidth_hz"},
+        {"bandwidth_hz"},
+    ]
+    assert "silent" in scores.reasons[1]["bandwidth_hz"] and "25 ms" in scores.reasons[2]["bandwidth_hz"]

@@ -13,4 +13,4 @@ VOICES = FIXTURES / "voices"
 Call = Callable[..., Result]
 
 # Metrics without a judge: fast enough for tests of the pipeline itself.
-QUICK = "signal,energy,wada_snr"
+QUICK = "signal,pauses,energy,wada_snr"

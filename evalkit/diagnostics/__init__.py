@@ -1,0 +1,1 @@
+"""Diagnostics of what judges and is judged by: metrics and training data."""
