@@ -15,11 +15,11 @@ from metrics.clips import SILENCE_DBFS, require_rate, unusable
 from metrics.dnsmos_nets import DnsMosNets, load_nets
 from metrics.dnsmos_p808 import p808_features
 from metrics.dnsmos_shared import HOP, Stretch, p835, stretches
-from metrics.dnsmos_torch import full_float32
 from metrics.dnsmos_weights import p835_file, weight_files
 from metrics.dnsmos_windows import SAMPLE_RATE, WINDOW_MODES, distinct_windows
 from metrics.options import Option, Value
 from metrics.packages import missing_packages, sha256, versions
+from metrics.precision import full_float32
 
 # What the P.835 networks say of sig, bak and ovrl -> MOS, coefficients from the highest power down, as in speechmos.
 _POLYNOMIALS = {

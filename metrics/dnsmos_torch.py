@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -86,23 +85,3 @@ def _dense(layers: Sequence[Layer]) -> nn.Sequential:
         module.bias = nn.Parameter(torch.tensor(bias), requires_grad=False)
         modules += [module, nn.ReLU()]
     return nn.Sequential(*modules[:-1])
-
-
-@contextmanager
-def full_float32(device: torch.device) -> Iterator[None]:
-    """Compute products in float32, whatever is allowed elsewhere. TF32, cuDNN's default, and autocast move scores.
-
-    Sets torch's process-wide precision and puts it back.
-    """
-    # Since torch 2.9 precision has a new interface, which refuses to be mixed with the old one.
-    attribute, exact = ("fp32_precision", "ieee") if hasattr(torch.backends.cudnn, "conv") else ("allow_tf32", False)
-    owners = (torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv", torch.backends.cudnn))
-    before = [getattr(owner, attribute) for owner in owners]
-    try:
-        for owner in owners:
-            setattr(owner, attribute, exact)
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for owner, value in zip(owners, before, strict=True):
-            setattr(owner, attribute, value)

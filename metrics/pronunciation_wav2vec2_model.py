@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metrics.precision import full_float32
+
 SAMPLE_RATE = 16_000
 # Tensors of training only, which checkpoints have or lack as they like.
 _OPTIONAL_KEYS = frozenset({"wav2vec2.masked_spec_embed"})
@@ -85,7 +87,8 @@ class Wav2Vec2Phones:
         inputs = [self._input(clip.to(self._device)) for clip in clips]
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(clip, dtype=torch.long) for clip in inputs], True)
         padded = torch.nn.utils.rnn.pad_sequence(inputs, batch_first=True)
-        logits: Tensor = self._model(padded, attention_mask=mask).logits
+        with full_float32(padded.device):
+            logits: Tensor = self._model(padded, attention_mask=mask).logits
         return logits.float().log_softmax(dim=-1)
 
     def _input(self, clip: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from metrics.base import ClipBatch
 from metrics.packages import missing_packages, package_file, sha256, versions
+from metrics.precision import full_float32
 
 SAMPLE_RATE = 16000
 NEEDED = ("onnx", "silero_vad")  # packages, by import name
@@ -56,7 +57,7 @@ class SileroVad:
         if not any(counts):
             return [[] for _ in clips]
         windows = torch.cat([_windows(clip.to(self._device)) for clip in clips])
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32, the default, would round on a GPU
+        with full_float32(self._device):
             features = torch.cat([self._network.encode(chunk) for chunk in torch.split(windows, _WINDOWS_PER_PASS)])
             padded = nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
             decoded = self._network.decode(padded).cpu()

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from metrics.fbank import MELS, fbank, frame_count, subtract_mean
+from metrics.precision import full_float32
 from metrics.resnet_speaker import SpeakerResNet
 
 # Frames of one forward pass, padding included. A CPU gains nothing from more than a clip or two at a time; a GPU needs
@@ -67,8 +68,7 @@ class ResNetEncoder(Encoder):
             self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
     def _forward(self, features: Tensor, counts: Tensor) -> Tensor:
-        # TF32, the default, would round to three digits on a GPU.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with full_float32(features.device):
             embeddings: Tensor = self._network(features, counts)
         return embeddings
 

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize, pad
 
 from metrics.mel import mel_power
 from metrics.packages import package_file
+from metrics.precision import full_float32
 from metrics.speaker_speech import SAMPLE_RATE
 
 WEIGHTS_FILE = "pretrained.pt"
@@ -60,7 +61,7 @@ def embed(encoder: Ge2eEncoder, speech: Sequence[Tensor]) -> Tensor:
         return torch.zeros(0, encoder.linear.out_features)
     device = encoder.linear.weight.device
     mels = [_partial_mels(clip.to(device)) for clip in speech]
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32, the default, would round on a GPU
+    with full_float32(device):
         partials = torch.cat([encoder(chunk) for chunk in torch.split(torch.cat(mels), _PARTIALS_PER_PASS)]).cpu()
     means = torch.stack([own.mean(dim=0) for own in torch.split(partials, [len(own) for own in mels])])
     return normalize(means, dim=1)

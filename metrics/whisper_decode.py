@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metrics.precision import full_float32
 from metrics.whisper_heard import (
     COMPRESSION_RATIO,
     LOGPROB,
@@ -45,6 +46,10 @@ class Transcriber:
 
     def hear(self, clips: Sequence[Tensor]) -> list[Heard]:
         """clips: float32 [samples] each, 16 kHz, neither empty nor silent. In batches of clips of similar duration."""
+        with full_float32(self.model.device):  # of what is not in `dtype`
+            return self._hear(clips)
+
+    def _hear(self, clips: Sequence[Tensor]) -> list[Heard]:
         heard: dict[int, Heard] = {}
         short: list[int] = []
         for index, clip in enumerate(clips):

@@ -11,9 +11,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_shared_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Scores that a user's own runs left must not answer for the code under test."""
-    pytest.MonkeyPatch().setenv("EVALKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _nothing_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Scores of a user's runs must not answer for the code under test, nor judges that a user fetched for ours."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("EVALKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("EVALKIT_JUDGES", str(tmp_path_factory.mktemp("judges")))
+    patch.delenv("EVALKIT_JUDGES_LOCK", raising=False)
 
 
 @pytest.fixture(autouse=True)

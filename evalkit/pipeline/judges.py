@@ -166,7 +166,8 @@ def _choose(
     reason = "; ".join(problems) or f"it has no {judges} judge"
     asked = any(owner == name or owner in classes for owner in settings_of)
     if judges != "auto" or wish.one_judge or asked:
-        raise EvalkitError(f"The metric '{name}' cannot run here as asked: {reason}.")
+        what = f"The metric '{name}'" if judges == "auto" else f"The {judges} judge of '{name}'"
+        raise EvalkitError(f"{what} cannot run here as asked: {reason.rstrip('.')}.")
     return Choice(name, None, absent=f"{name}: {reason}")
 
 

@@ -20,9 +20,10 @@ from metrics.dnsmos import DnsMos
 from metrics.dnsmos_nets import load_nets
 from metrics.dnsmos_onnx import OnnxNets
 from metrics.dnsmos_p808 import p808_features
-from metrics.dnsmos_torch import TorchNets, full_float32
+from metrics.dnsmos_torch import TorchNets
 from metrics.dnsmos_weights import P808_FILE, p835_file, read_weights, weight_files
 from metrics.dnsmos_windows import WINDOW, window_starts
+from metrics.precision import full_float32
 
 COLUMNS = ("ovrl", "sig", "bak", "p808")
 _REFERENCES: dict[tuple[bytes, bool, bool], dict[str, float]] = {}
