@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from metrics.precision import full_float32
 
@@ -142,4 +143,13 @@ def _load(folder: Path) -> Any:
         if keys:
             listed = ", ".join(sorted(map(str, keys))[:5])
             raise ValueError(f"The model in {folder} has {kind.replace('_', ' ')}: {listed}; fetch it again.")
+    _fold_weight_norm(model)
     return model
+
+
+def _fold_weight_norm(model: Any) -> None:
+    """The weights are final: the product of direction and length need not be taken in every pass."""
+    for module in list(model.modules()):
+        if is_parametrized(module):
+            for name in list(module.parametrizations):
+                remove_parametrizations(module, name)
