@@ -87,7 +87,7 @@ def _notices(summary: Mapping[str, Any]) -> list[RenderableType]:
     if not notices:
         return []
     text = Text("\n").join(Text.assemble((metric, "bold"), notice) for metric, notice in notices)
-    return [Panel(text, title=Text("BUNDLED JUDGES"), title_align="left", border_style="yellow")]
+    return [Panel(text, title=Text("ABOUT THE JUDGES"), title_align="left", border_style="yellow")]
 
 
 def _coverage(summary: Mapping[str, Any]) -> Text:

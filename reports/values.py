@@ -19,12 +19,14 @@ def decimals(column: Mapping[str, Any]) -> int:
     """Digits after the point for every number of a column.
 
     Ratios (no unit) get three, small ones as many as their mean needs for two significant ones; anything with a unit
-    gets three significant ones at its largest value.
+    gets three significant ones at its largest value, or three digits where there is nothing but zeros.
     """
     typical = abs(next((column[key] for key in ("mean", "value") if is_number(column.get(key))), 0.0))
     if not column.get("unit") and typical < 10:
         return 3 if typical == 0 or typical >= 0.01 else min(6, 1 - math.floor(math.log10(typical)))
-    scale = max(typical, *(abs(column[key]) for key in ("min", "max") if is_number(column.get(key))), 1e-6)
+    scale = max(typical, 0.0, *(abs(column[key]) for key in ("min", "max") if is_number(column.get(key))))
+    if scale == 0:
+        return 3
     return 0 if scale >= 1000 else min(6, max(1, 2 - math.floor(math.log10(scale))))
 
 

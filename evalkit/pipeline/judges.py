@@ -165,10 +165,14 @@ def _choose(
         )
     reason = "; ".join(problems) or f"it has no {judges} judge"
     asked = any(owner == name or owner in classes for owner in settings_of)
-    if judges != "auto" or wish.one_judge or asked:
+    if judges != "auto" or wish.by_name or asked:
         what = f"The metric '{name}'" if judges == "auto" else f"The {judges} judge of '{name}'"
-        raise EvalkitError(f"{what} cannot run here as asked: {reason.rstrip('.')}.")
+        raise EvalkitError(f"{what} cannot run here as asked: {_sentence(reason)}")
     return Choice(name, None, absent=f"{name}: {reason}")
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _in_order(name: str, classes: Mapping[str, type[Metric]], judges: Judges) -> list[str]:

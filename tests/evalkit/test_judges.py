@@ -146,3 +146,5 @@ def test_a_metric_that_cannot_run_is_absent_unless_it_was_asked_for(registry: Re
     assert chosen(choose((), "auto", "cpu"), "level").absent == "level: needs the package x"
     with pytest.raises(EvalkitError, match="needs the package x"):
         choose((), "standard", "cpu", ["level.dc=true"])
+    with pytest.raises(EvalkitError, match="needs the package x"):
+        choose(["level"], "auto", "cpu")

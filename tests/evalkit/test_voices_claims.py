@@ -31,7 +31,7 @@ def test_every_column_of_the_demo_has_a_row(evalkit: Call, tmp_path: Path) -> No
     rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.startswith(" ") and line.split()}
     assert [name for name in COLUMNS.split() if name not in rows] == []
     assert "is absent" not in result.stdout
-    assert "BUNDLED JUDGES" in result.stdout
+    assert "ABOUT THE JUDGES" in result.stdout
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["passports"]["pronunciation"]["accuracy"]["accuracy"]["value"] > 0.9

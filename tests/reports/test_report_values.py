@@ -17,7 +17,9 @@ from reports.values import MISSING, date, decimals, interval, loose, number, per
         ({"unit": "", "value": 0.21}, 3),
         ({"unit": "s", "min": 900.0, "max": 1800.0, "mean": 1200.0}, 0),
         ({"unit": "", "min": 0.0, "max": 0.0, "mean": 0.0}, 3),
-        ({"unit": "MOS", "min": None, "max": math.nan, "mean": None}, 6),
+        ({"unit": "MOS", "min": None, "max": math.nan, "mean": None}, 3),
+        ({"unit": "s", "min": 0.0, "max": 0.0, "mean": 0.0}, 3),
+        ({"unit": "s", "min": 0.0, "max": 0.00002, "mean": 0.00001}, 6),
     ],
 )
 def test_digits_suit_the_column(column: dict[str, object], digits: int) -> None:

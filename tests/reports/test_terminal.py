@@ -44,7 +44,7 @@ def test_differences_are_judged_by_their_interval(fake_run: Any) -> None:
 
 def test_notices_are_loud(fake_run: Any) -> None:
     text = printed(fake_run.summary)
-    assert "BUNDLED JUDGES" in text
+    assert "ABOUT THE JUDGES" in text
     assert "evalkit fetch whisper" in text
     assert "first_chunk_s is absent: the engine does not stream." in text
     assert "Coverage: 55 of 60 utterances are fine (91.7 %)" in text
