@@ -1,6 +1,6 @@
 """Speaker embeddings of many clips: evalkit's batches against a loop over the reference tools, one file at a time.
 
-    EVALKIT_REAL_AUDIO=FOLDER OMP_NUM_THREADS=1 .venv/bin/python -P benchmarks/speaker.py [--clips 12] [--rounds 3]
+    EVALKIT_REAL_AUDIO=FOLDER OMP_NUM_THREADS=1 .venv/bin/python benchmarks/speaker.py [--clips 12] [--rounds 3]
 
 References: resemblyzer's `preprocess_wav` and `embed_utterance`; torchaudio's Kaldi features and a forward pass of the
 same ResNet34 (random weights), as wespeaker's command line does it. One thread, CPU time, ours and theirs in turn; the

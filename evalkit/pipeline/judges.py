@@ -185,12 +185,13 @@ def _choice(name: str, metric: Metric, passed_over: Sequence[str]) -> Choice:
     unreliable = _unreliable(metric)
     notices = [unreliable] if unreliable else []
     if metric.spec.judge == "bundled" and name in STANDARD:
-        instead = f": {passed_over[0]}" if passed_over else ""
-        notices.insert(
-            0,
+        stand_in = (
             "scored by the bundled judge, a stand-in that works offline; not comparable with figures from "
-            f"{STANDARD[name]}{instead}.",
+            f"{STANDARD[name]}."
         )
+        problem = next(iter(passed_over), "")
+        subject = "The standard judge " if problem.startswith("needs") else ""
+        notices = [stand_in, *([_sentence(subject + problem)] if problem else []), *notices]
     return Choice(name, metric, notice=" ".join(notices) or None, unreliable=unreliable)
 
 

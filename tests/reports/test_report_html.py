@@ -75,7 +75,7 @@ def test_sections_in_order(page: Page) -> None:
     sections = [attributes["id"] for attributes in page.all("section") if "id" in attributes]
     assert sections == ["summary", "distributions", "tags", "worst", "all", "provenance"]
     places = [
-        page.words.index(words) for words in ("Coverage is short", "Bundled judges stood in", "Means over utterances")
+        page.words.index(words) for words in ("Coverage is short", "About the judges", "Means over utterances")
     ]
     assert places == sorted(places)
 
