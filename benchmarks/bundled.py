@@ -13,16 +13,20 @@ such tool and take no part, neither here nor there.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 METRICS = ("dnsmos", "wada_snr", "speaker_similarity", "wer", "pauses", "energy", "signal")
@@ -38,8 +42,9 @@ def main() -> None:
         clips = [clips[n % len(clips)] for n in range(arguments.clips)]
         arm = ARMS[arguments.arm]
         began, cpu = time.perf_counter(), processor_seconds()
-        rows = arm(clips, arguments)
-        measured = {"wall": time.perf_counter() - began, "cpu": processor_seconds() - cpu, "peak": peak_bytes()}
+        with Peak() as peak:
+            rows = arm(clips, arguments)
+        measured = {"wall": time.perf_counter() - began, "cpu": processor_seconds() - cpu, "peak": peak.bytes}
         print(json.dumps({"rows": rows, "audio_s": sum(row.pop("seconds") for row in rows), **measured}))
         return
     compare(arguments)
@@ -228,10 +233,30 @@ def processor_seconds() -> float:
     return own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime
 
 
-def peak_bytes() -> int:
-    """Largest resident size of this process, plus that of its largest worker for each of the two."""
-    own, worker = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return 1024 * (own.ru_maxrss + (os.cpu_count() or 1) * worker.ru_maxrss)
+class Peak:
+    """The most that this process and its workers held at once, looked at every 50 ms."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        own = psutil.Process()
+        while not self._stop.wait(0.05):
+            held = 0
+            for process in (own, *own.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):  # it may be gone by now
+                    held += process.memory_info().rss
+            self.bytes = max(self.bytes, held)
 
 
 ARMS = {"evalkit": with_evalkit, "loop": with_loop}

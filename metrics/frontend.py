@@ -36,7 +36,6 @@ class FrontendAccuracy:
                 "higher",
                 (0.0, 1.0),
                 "share of the entities that the engine's front end read with an accepted reading, by its phonemes",
-                on_failure=0.0,
             ),
         ),
         sample_rate=None,
