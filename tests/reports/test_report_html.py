@@ -74,9 +74,7 @@ def test_sections_in_order(page: Page) -> None:
     assert page.open == [], "every element is closed"
     sections = [attributes["id"] for attributes in page.all("section") if "id" in attributes]
     assert sections == ["summary", "distributions", "tags", "worst", "all", "provenance"]
-    places = [
-        page.words.index(words) for words in ("Coverage is short", "About the judges", "Means over utterances")
-    ]
+    places = [page.words.index(words) for words in ("Coverage is short", "About the judges", "Means over utterances")]
     assert places == sorted(places)
 
 
