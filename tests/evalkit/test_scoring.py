@@ -119,8 +119,8 @@ def test_a_broken_cache_costs_time_and_no_score(tmp_path: Path) -> None:
     assert ScoreCache(unwritable / "scores.sqlite").problem is not None
 
 
-def test_tests_have_a_cache_of_their_own(tmp_path: Path) -> None:
-    assert cache_path().is_relative_to(tmp_path)
+def test_tests_have_a_cache_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert cache_path().is_relative_to(tmp_path_factory.getbasetemp())
 
 
 def test_out_of_memory_halves_remembers_and_changes_nothing() -> None:
