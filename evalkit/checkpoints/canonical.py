@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from evalkit.errors import EvalkitError
 
-# `module.` at the front, or after the section, is left there by DataParallel (Kokoro: `bert.module.encoder...`).
-MODULE_PREFIX = re.compile(r"^([^.]+\.)?module\.")
+T = TypeVar("T")
+
+# Left at the front, or after the section, by DataParallel (Kokoro: `bert.module.encoder...`) and torch.compile; F5-TTS
+# puts `ema_model.` before every key of its averaged weights.
+WRAPPING_PREFIX = re.compile(r"^(?:([^.]+\.)?(?:module|_orig_mod)|ema_model)\.")
 # torch.nn.utils.weight_norm and torch.nn.utils.parametrizations.weight_norm.
 OLD_HALF = re.compile(r"^(?P<module>(?:.*\.)?)(?P<name>weight)_(?P<half>[gv])$")
 NEW_HALF = re.compile(r"^(?P<module>(?:.*\.)?)parametrizations\.(?P<name>[^.]+)\.original(?P<half>[01])$")
 OTHER_HALF = {"g": "v", "v": "g", "0": "1", "1": "0"}
+BLOCK = 2**15  # elements folded at a time: their float64 copies stay in cache, and torch starts no threads for so few
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Canonical:
     """Weights as a model uses them.
 
     tensors: canonical key -> tensor, floating ones in float32; folded: canonical keys whose weight norm was folded;
-    stripped: the original keys that lost a `module.` prefix.
+    stripped: the original keys that lost a prefix (`module.`, `_orig_mod.`, `ema_model.`).
     """
 
     tensors: Mapping[str, Tensor]
@@ -34,29 +39,78 @@ class Canonical:
     stripped: tuple[str, ...]
 
 
-def canonical(tensors: Mapping[str, Tensor]) -> Canonical:
-    """Strip `module.`, fold weight norm of either spelling to the effective weight, turn floats into float32.
+@dataclass(frozen=True)
+class Origin:
+    """Where a canonical tensor comes from: its key in the file, or (magnitude, direction) of a weight norm.
 
-    Doing it twice changes nothing. Raises EvalkitError for half of a weight-norm pair, for a pair whose shapes do not
-    fit, and where two tensors get the same canonical key.
+    shape: of the canonical tensor; dtype: as stored, of the direction where there are two.
     """
-    plain: dict[str, Tensor] = {}
-    stripped = []
-    for key, tensor in tensors.items():
-        short = _strip(key)
-        if short != key:
-            stripped.append(key)
-        _add(plain, short, tensor)
-    result: dict[str, Tensor] = {}
-    folded = []
-    for key, tensor in plain.items():
-        half = _half(key, plain)
-        if half is None:
-            _add(result, key, tensor.float() if tensor.is_floating_point() else tensor)
-        elif half.is_direction:  # the pair is folded when its second half comes by
-            _add(result, half.target, fold_weight_norm(plain[half.partner], tensor, half.target))
-            folded.append(half.target)
-    return Canonical(result, tuple(folded), tuple(stripped))
+
+    keys: tuple[str, ...]
+    shape: torch.Size
+    dtype: torch.dtype
+
+    @property
+    def folded(self) -> bool:
+        return len(self.keys) == 2
+
+
+class CanonicalTensors(Mapping[str, Tensor]):
+    """Canonical key -> effective tensor, float32 if floating, made anew at every access: memory for one at a time.
+
+    respell=False leaves names and weight norm as the file has them. Raises EvalkitError when made, for half of a
+    weight-norm pair, for a pair whose shapes do not fit, and where two tensors get the same canonical key.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], respell: bool = True) -> None:
+        self._tensors = tensors
+        names: dict[str, str] = {}  # stripped key -> key
+        for key in tensors:
+            _add(names, _strip(key) if respell else key, key)
+        self.stripped = tuple(key for short, key in names.items() if short != key)
+        self.origins: dict[str, Origin] = {}
+        for short, key in names.items():
+            half = _half(short, names) if respell else None
+            if half is None:
+                _add(self.origins, short, Origin((key,), tensors[key].shape, tensors[key].dtype))
+            elif half.is_direction:  # the pair is taken when its second half comes by
+                magnitude, direction = tensors[names[half.partner]], tensors[key]
+                _check_norm(magnitude, direction, half.target)
+                origin = Origin((names[half.partner], key), direction.shape, direction.dtype)
+                _add(self.origins, half.target, origin)
+        self.folded = tuple(key for key, origin in self.origins.items() if origin.folded)
+
+    def __getitem__(self, key: str) -> Tensor:
+        stored = [self._tensors[name] for name in self.origins[key].keys]
+        if len(stored) == 2:
+            return fold_weight_norm(stored[0], stored[1], key)
+        return stored[0].float() if stored[0].is_floating_point() else stored[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.origins)
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def stored(self, key: str) -> tuple[Tensor, ...]:
+        """The tensor as the file has it, or the (magnitude, direction) of its weight norm."""
+        return tuple(self._tensors[name] for name in self.origins[key].keys)
+
+    def shape(self, key: str) -> torch.Size:
+        return self.origins[key].shape
+
+    def is_floating(self, key: str) -> bool:
+        return self.origins[key].dtype.is_floating_point
+
+
+def canonical(tensors: Mapping[str, Tensor]) -> Canonical:
+    """Strip wrapping prefixes, fold weight norm of either spelling to the effective weight, turn floats into float32.
+
+    Doing it twice changes nothing. Holds all of it in memory; CanonicalTensors does not. Raises EvalkitError for half
+    of a weight-norm pair, for a pair whose shapes do not fit, and where two tensors get the same canonical key.
+    """
+    lazy = CanonicalTensors(tensors)
+    return Canonical(dict(lazy), lazy.folded, lazy.stripped)
 
 
 def fold_weight_norm(magnitude: Tensor, direction: Tensor, key: str) -> Tensor:
@@ -67,13 +121,20 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor, key: str) -> Tensor:
     float32, so a fingerprint is the same on every machine. Source: Salimans & Kingma 2016, eq. 2, and
     torch.nn.utils.parametrizations.weight_norm.
     """
+    _check_norm(magnitude, direction, key)
+    result = torch.empty(direction.shape)
+    rows = direction.shape[0] if magnitude.ndim and magnitude.shape[0] == direction.shape[0] else 0
+    step = max(1, BLOCK * rows // max(1, direction.numel())) if rows else 0
+    if not rows or step >= rows:
+        return _fold(magnitude, direction)
+    for start in range(0, rows, step):  # each row has a norm of its own
+        result[start : start + step] = _fold(magnitude[start : start + step], direction[start : start + step])
+    return result
+
+
+def _fold(magnitude: Tensor, direction: Tensor) -> Tensor:
     if magnitude.ndim == 0:
         reduced = list(range(direction.ndim))
-    elif not _is_norm_of(magnitude, direction):
-        raise EvalkitError(
-            f"The weight norm of '{key}' does not fit together: magnitude {list(magnitude.shape)}, "
-            f"direction {list(direction.shape)}; the checkpoint is damaged or was put together by hand."
-        )
     else:
         reduced = [dim for dim, size in enumerate(magnitude.shape) if size == 1]
     v = direction.double()
@@ -88,7 +149,9 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     Path, time, format, nesting, prefixes and the spelling of weight norm do not matter; one changed bit does.
     """
     digest = hashlib.sha256()
-    for key, tensor in sorted(canonical(tensors).tensors.items()):
+    weights = CanonicalTensors(tensors)
+    for key in sorted(weights):
+        tensor = weights[key]
         digest.update(json.dumps([key, str(tensor.dtype), list(tensor.shape)]).encode() + b"\n")
         data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(data.numpy().data)
@@ -97,7 +160,18 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 def non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
     """Keys of the tensors that contain NaN or infinity."""
-    return [key for key, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    return [key for key, tensor in tensors.items() if not is_finite(tensor)]
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """True if no element is NaN or infinite.
+
+    The smallest and the largest element tell, without a mask of the tensor's size.
+    """
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    low, high = torch.aminmax(tensor if tensor.element_size() > 1 else tensor.float())  # none for 8 bits
+    return bool(low.isfinite() & high.isfinite())
 
 
 @dataclass(frozen=True)
@@ -109,7 +183,7 @@ class _Half:
     target: str  # key of the weight
 
 
-def _half(key: str, tensors: Mapping[str, Tensor]) -> _Half | None:
+def _half(key: str, tensors: Collection[str]) -> _Half | None:
     """Which half of a weight norm a key is, or None. Raises EvalkitError if the other half is missing."""
     match = OLD_HALF.match(key) or NEW_HALF.match(key)
     if match is None:
@@ -125,6 +199,14 @@ def _half(key: str, tensors: Mapping[str, Tensor]) -> _Half | None:
     return _Half(match["half"] in ("v", "1"), partner, target)
 
 
+def _check_norm(magnitude: Tensor, direction: Tensor, key: str) -> None:
+    if magnitude.ndim and not _is_norm_of(magnitude, direction):
+        raise EvalkitError(
+            f"The weight norm of '{key}' does not fit together: magnitude {list(magnitude.shape)}, "
+            f"direction {list(direction.shape)}; the checkpoint is damaged or was put together by hand."
+        )
+
+
 def _is_norm_of(magnitude: Tensor, direction: Tensor) -> bool:
     """True if a shape is the other's with every dimension but one set to 1."""
     if magnitude.ndim != direction.ndim:
@@ -134,12 +216,12 @@ def _is_norm_of(magnitude: Tensor, direction: Tensor) -> bool:
 
 
 def _strip(key: str) -> str:
-    while (short := MODULE_PREFIX.sub(r"\1", key)) != key:
+    while (short := WRAPPING_PREFIX.sub(r"\1", key)) != key:
         key = short
     return key
 
 
-def _add(tensors: dict[str, Tensor], key: str, tensor: Tensor) -> None:
-    if key in tensors:
+def _add(named: dict[str, T], key: str, value: T) -> None:
+    if key in named:
         raise EvalkitError(f"Two tensors of the checkpoint have the canonical name '{key}'; remove one of them.")
-    tensors[key] = tensor
+    named[key] = value

@@ -1,78 +1,128 @@
-"""Look into PyTorch files without unpickling them: are they whole, and what would their pickle import?"""
+"""Check PyTorch files without unpickling them: what would they import, and do they hold what they claim?"""
 
 from __future__ import annotations
 
 import pickletools
-import re
-import zipfile
+import struct
+from collections.abc import Mapping
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 
+from evalkit.checkpoints.safe_archive import MAGIC, RECORD_LIMIT, read_archive
+from evalkit.checkpoints.safe_calls import Made, Storage, UnsafePickleError
+from evalkit.checkpoints.safe_keys import check_count, shown
+from evalkit.checkpoints.safe_pickle import (
+    OPCODES_LIMIT,
+    ForeignGlobalError,
+    PickleMachine,
+    UnknownOpcodeError,
+    is_known,
+)
 from evalkit.errors import EvalkitError
 
-ZIP_MAGIC = b"PK\x03\x04"
-# A pickle of tensor names and shapes takes kilobytes; more than this is not searched for a name to show.
-SEARCHED_BYTES = 16 * 2**20
-# What zipfile raises on damaged archives; a changed flag makes it ask for a password (RuntimeError).
-BROKEN_ZIP = (zipfile.BadZipFile, RuntimeError, UnicodeDecodeError, EOFError)
+# What `torch.save` wrote before version 1.6: these two, a description of the machine, the object, and the storages.
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_VERSION = 1001
+SHOWN = 3
 
 
-def is_archive(path: Path) -> bool:
-    """True for the zip format that `torch.save` has written since version 1.6."""
+def check_torch_file(path: Path, size: int) -> bool:
+    """Check a file of `size` bytes before torch reads it; True for an archive, which torch can map into memory.
+
+    Raises EvalkitError for a file that is damaged, asks for anything but plain tensors and containers, or describes
+    tensors that it does not hold.
+    """
     with path.open("rb") as file:
-        return file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+        archive = file.read(len(MAGIC)) == MAGIC
+    if archive:
+        _check_archive(path, size)
+    else:
+        _check_legacy(path, size)
+    return archive
 
 
-def check_archive(path: Path) -> None:
-    """Raise EvalkitError if a zip file was cut, or is compressed: mapped into memory that would read as noise."""
+def _check_archive(path: Path, size: int) -> None:
+    archive = read_archive(path, size)
+    claimed = _storages(path, archive.pickle, legacy=False)[0]
+    if any(storage.nbytes > archive.storages.get(key, -1) for key, storage in claimed.items()):
+        raise EvalkitError(f"The checkpoint {path} describes tensors that it does not hold; copy or save it again.")
+
+
+def _check_legacy(path: Path, size: int) -> None:
+    with path.open("rb") as file:
+        claimed, keys, position = _storages(path, file.read(RECORD_LIMIT), legacy=True)
+        whole = sorted(keys) == sorted(claimed)
+        for key in keys if whole else ():
+            file.seek(position)
+            whole = whole and file.read(8) == struct.pack("<q", claimed[key].items)
+            position += 8 + claimed[key].nbytes
+    if not whole or position != size:
+        raise EvalkitError(f"The checkpoint {path} is damaged: it does not hold the tensors that it describes.")
+
+
+def _storages(path: Path, pickled: bytes, *, legacy: bool) -> tuple[Mapping[str, Storage], list[str], int]:
+    """What a pickle claims to store; of a legacy file also the storages' order and where they begin."""
+    stream, machine, keys = BytesIO(pickled), PickleMachine(legacy=legacy), []
     try:
-        with zipfile.ZipFile(path) as archive:
-            compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    except BROKEN_ZIP as error:
-        raise EvalkitError(f"The checkpoint {path} is cut short or damaged; copy it again.") from error
-    if compressed:
-        raise EvalkitError(f"The checkpoint {path} is a compressed zip, not a PyTorch file; save it with torch.save.")
+        if legacy:
+            head = [machine.run(stream) for _ in range(3)]
+            if head != [LEGACY_MAGIC, LEGACY_VERSION, Made.DICT]:
+                raise UnsafePickleError("is damaged or not what torch.save writes; copy or save it again")
+        machine.run(stream)
+        if legacy:
+            keys = machine.run(stream)
+            if type(keys) is not list or any(type(key) is not str for key in keys):
+                raise UnsafePickleError("is damaged or not what torch.save writes; copy or save it again")
+    except ForeignGlobalError as error:
+        raise _refused(path, _foreign(pickled) or [str(error)]) from error
+    except UnknownOpcodeError as error:
+        foreign = _foreign(pickled)
+        raise _refused(path, foreign) if foreign else _unknown(path, pickled, error) from error
+    except UnsafePickleError as error:
+        raise EvalkitError(f"The checkpoint {path} {error}.") from error
+    check_count(len(machine.storages), path)
+    return machine.storages, keys, stream.tell()
 
 
-def foreign_globals(path: Path, error: Exception) -> list[str]:
-    """Globals ("posix.system") because of which torch refused to unpickle a file; empty if it failed otherwise."""
-    named = re.search(r"GLOBAL (\S+)", str(error))
-    if named:
-        return [named.group(1)]
-    # torch gives up on the first opcode of a newer pickle protocol, before it meets the global.
-    return [name for name in _globals(_pickle_of(path)) if not name.startswith(("torch.", "collections.OrderedDict"))]
+def _refused(path: Path, foreign: list[str]) -> EvalkitError:
+    names = ", ".join(shown(name) for name in foreign[:SHOWN]) + (", ..." if len(foreign) > SHOWN else "")
+    return EvalkitError(
+        f"The checkpoint {path} is refused: its pickle asks for {names}, which is no plain tensor or container; "
+        "nothing was executed. Ask its author for a safetensors file or a plain state dict."
+    )
 
 
-def _pickle_of(path: Path) -> bytes:
-    """The pickle inside a PyTorch file, as far as it is searched; nothing if it is damaged."""
-    if not is_archive(path):
-        with path.open("rb") as file:
-            return file.read(SEARCHED_BYTES)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            with archive.open(name) as entry:
-                return entry.read(SEARCHED_BYTES)
-    except (*BROKEN_ZIP, StopIteration):
-        return b""
+def _unknown(path: Path, pickled: bytes, error: UnknownOpcodeError) -> EvalkitError:
+    if pickled[:1] == b"\x80":  # it begins as a binary pickle does
+        return EvalkitError(f"The checkpoint {path} {error}; save it with torch.save and no other protocol.")
+    return EvalkitError(f"The checkpoint {path} is damaged or not what torch.save writes; copy or save it again.")
 
 
-def _globals(pickled: bytes) -> list[str]:
-    """What a pickle imports, found by disassembling it; of a damaged pickle, what stands before the damage."""
+def _foreign(pickled: bytes) -> list[str]:
+    """What a pickle imports beside tensors, found by disassembling it; of a damaged one, what stands before the damage.
+
+    It is only shown: the pickle was refused before this looks for names.
+    """
     found: dict[str, None] = {}
     pushed: list[str] = []  # strings on the stack: STACK_GLOBAL takes module and name from there
-    memo: list[str] = []
+    memo: dict[int, str] = {}
     try:
-        for opcode, argument, _ in pickletools.genops(pickled):
+        for opcode, argument, _ in islice(pickletools.genops(pickled), OPCODES_LIMIT):
             if opcode.name in ("GLOBAL", "INST"):
                 found[str(argument).replace(" ", ".")] = None
             elif opcode.name == "STACK_GLOBAL" and len(pushed) > 1:
                 found[".".join(pushed[-2:])] = None
             elif opcode.name == "MEMOIZE":
-                memo.append(pushed[-1] if pushed else "")
-            elif opcode.name in ("BINGET", "LONG_BINGET") and int(str(argument)) < len(memo):
-                pushed.append(memo[int(str(argument))])
-            elif "UNICODE" in opcode.name:
+                memo[len(memo)] = pushed[-1] if pushed else ""
+            elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+                memo[int(str(argument))] = pushed[-1] if pushed else ""
+            elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+                pushed.append(memo.get(int(str(argument)), ""))
+            elif "UNICODE" in opcode.name or "STRING" in opcode.name:
                 pushed.append(str(argument))
+            if len(found) > SHOWN:
+                break
     except ValueError:
         pass  # genops raises ValueError at the first byte that is no opcode
-    return list(found)
+    return [name for name in found if not is_known(name)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,22 +21,34 @@ from evalkit.errors import EvalkitError
 
 
 def write_checkpoint(
-    path: Path, tensors: Mapping[str, Tensor], *, sections: Sequence[str] = (), dtype: torch.dtype | None = None
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    sections: Sequence[str] = (),
+    wrapper: Sequence[str] = (),
+    dtype: torch.dtype | None = None,
+    metadata: Mapping[str, str] | None = None,
+    before: Callable[[Path], None] | None = None,
 ) -> None:
     """Write tensors (full key -> tensor) atomically, in the format that the suffix names.
 
     sections: the top-level dicts of a nested `.pth`; every key must then start with one of them. Empty: a flat state
-    dict. safetensors are always flat. dtype: what floating tensors are stored as; None keeps each one's own.
-    Raises EvalkitError if the folder is missing, unwritable or full, or if the keys do not fit the sections.
+    dict. wrapper: names of the dicts around it, outermost first. safetensors are always flat, and only they hold
+    metadata. dtype: what floating tensors are stored as; None keeps each one's own. before: called with the file when
+    it is complete, before it gets its name. Raises EvalkitError if the folder is missing, unwritable or full, or if
+    the keys do not fit the sections.
     """
     if path.suffix not in FORMATS:
         raise EvalkitError(f"Cannot write {path}: a checkpoint ends in {', '.join(FORMATS)}.")
     if not tensors:
         raise EvalkitError(f"Cannot write {path}: there are no tensors to write.")
     flat = {key: _own(tensor, dtype) for key, tensor in tensors.items()}
-    nested = _nest(flat, sections, path) if sections and FORMATS[path.suffix] == "pth" else flat
+    nested: Mapping[str, Any] = _nest(flat, sections, path) if sections and FORMATS[path.suffix] == "pth" else flat
+    for name in reversed(wrapper):
+        nested = {name: nested}
+    remove_leftovers(path)
     # In the target's folder, because a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         if FORMATS[path.suffix] == "pth":
             with temporary.open("xb") as file:  # given a path, torch would store its random name inside the file
@@ -42,9 +56,11 @@ def write_checkpoint(
         else:
             temporary.touch(exist_ok=False)
             mode = temporary.stat().st_mode
-            save_file(_untied(flat), temporary)
+            save_file(_untied(flat), temporary, dict(metadata) if metadata else None)
             temporary.chmod(mode)  # save_file leaves a file that only its owner can read
         _sync(temporary)
+        if before is not None:
+            before(temporary)
         temporary.replace(path)
         _sync(path.parent)  # makes the rename itself durable
     except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
@@ -53,6 +69,25 @@ def write_checkpoint(
     finally:
         with suppress(OSError):  # the error above is the one to show
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left of an attempt to write `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        writer = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if writer.isdecimal() and not _is_alive(int(writer)):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 is not delivered; it only asks
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _own(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

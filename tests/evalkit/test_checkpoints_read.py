@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,62 @@ def test_wrappers_are_unwrapped_and_training_state_is_left_out(tmp_path: Path, w
     assert checkpoint.extra == {"epoch": 3, "val_loss": 0.5, "config": {"name": "x"}}
 
 
-def test_a_wrapper_beside_another_dict_of_tensors_is_not_guessed_away(tmp_path: Path) -> None:
-    content = {"model_state_dict": {"w": torch.zeros(1)}, "ema_model_state_dict": {"w": torch.ones(1)}}
-    checkpoint = read_checkpoint(save(tmp_path / "both.pth", content))
-    assert list(checkpoint.tensors) == ["model_state_dict.w", "ema_model_state_dict.w"]
+@pytest.mark.parametrize("beside", [{"w": torch.ones(1)}, torch.ones(1)])
+def test_a_wrapper_beside_other_tensors_is_not_guessed_away(tmp_path: Path, beside: Any) -> None:
+    checkpoint = read_checkpoint(save(tmp_path / "both.pth", {"model": {"w": torch.zeros(1)}, "ema": beside}))
+    assert list(checkpoint.tensors) == ["model.w", "ema.w" if isinstance(beside, dict) else "ema"]
+    assert checkpoint.wrapper == ()
+
+
+def test_of_an_f5_training_file_the_averaged_weights_are_read(tmp_path: Path) -> None:
+    average = {"initted": torch.tensor(True), "step": torch.tensor(70), "ema_model.transformer.w": torch.ones(2)}
+    content = {
+        "model_state_dict": {"transformer.w": torch.zeros(2)},
+        "optimizer_state_dict": {"state": {0: {"exp_avg": torch.zeros(2)}}},
+        "ema_model_state_dict": average,
+        "scheduler_state_dict": {"last_epoch": 1},
+        "update": 70,
+    }
+    checkpoint = read_checkpoint(save(tmp_path / "model_last.pt", content))
+    assert list(checkpoint.tensors) == ["ema_model.transformer.w"]
+    assert torch.equal(checkpoint.tensors["ema_model.transformer.w"], torch.ones(2))
+    assert checkpoint.wrapper == ("ema_model_state_dict",)
+    assert "ema_model_state_dict" in checkpoint.extra.pop("model_state_dict")
+    assert checkpoint.extra == {"update": 70, "initted": True, "step": 70}
+    save_file(average, tmp_path / "released.safetensors")
+    released = read_checkpoint(tmp_path / "released.safetensors")
+    assert list(released.tensors) == ["ema_model.transformer.w"]
+    assert released.extra == {"initted": True, "step": 70}
+
+
+def test_a_tensor_named_step_is_a_weight_unless_all_others_are_averages(tmp_path: Path) -> None:
+    weights = {"step": torch.tensor(1.0), "ema_model.w": torch.ones(1), "other.w": torch.ones(1)}
+    assert read_checkpoint(save(tmp_path / "a.pth", weights)).tensors.keys() == weights.keys()
+    weights = {"step": torch.ones(3), "ema_model.w": torch.ones(1)}
+    assert read_checkpoint(save(tmp_path / "a.pth", weights)).tensors.keys() == weights.keys()
+
+
+def test_a_lightning_checkpoint(tmp_path: Path) -> None:
+    content = {
+        "state_dict": {"decoder.w": torch.ones(2)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(2)}}}],
+        "lr_schedulers": [{"milestones": Counter({10: 1})}],
+        "callbacks": {"best": {"score": torch.tensor(1.0)}},
+        "epoch": 3,
+    }
+    checkpoint = read_checkpoint(save(tmp_path / "last.ckpt", content))
+    assert list(checkpoint.tensors) == ["decoder.w"]
+    assert checkpoint.wrapper == ("state_dict",)
+    assert checkpoint.extra == {"epoch": 3}
+
+
+def test_wrappers_are_named_outermost_first(tmp_path: Path) -> None:
+    content = {"model": {"net": {"bert": {"w": torch.ones(1)}}, "step": 2}, "epoch": 1}
+    path = save(tmp_path / "a.pth", content)
+    checkpoint = read_checkpoint(path)
+    assert (checkpoint.wrapper, checkpoint.sections) == (("model", "net"), ("bert",))
+    assert checkpoint.extra == {"epoch": 1, "step": 2}
+    assert checkpoint.files == (path,)
 
 
 def test_counters_among_the_tensors_become_extra(tmp_path: Path) -> None:
@@ -115,9 +168,93 @@ def test_safetensors_with_metadata(tmp_path: Path) -> None:
     assert all(torch.equal(checkpoint.tensors[key], weights[key]) for key in weights)
 
 
+DTYPES = [
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.bfloat16,
+    torch.float32, torch.float64, torch.complex64, torch.uint16, torch.float8_e4m3fn, torch.float8_e5m2,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".bin", ".safetensors"])
+def test_every_dtype_and_empty_and_single_numbers_are_read(tmp_path: Path, suffix: str) -> None:
+    weights = {str(dtype): torch.tensor([0, 1, 1]).to(dtype) for dtype in DTYPES}
+    weights |= {"empty": torch.zeros(0, 3), "none": torch.zeros(2, 0), "number": torch.tensor(2.5)}
+    path = tmp_path / f"a{suffix}"
+    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    tensors = read_checkpoint(path).tensors
+    assert tensors.keys() == weights.keys()
+    for key, tensor in weights.items():
+        assert (tensors[key].dtype, tensors[key].shape) == (tensor.dtype, tensor.shape)
+        assert torch.equal(tensors[key].to(torch.complex64), tensor.to(torch.complex64))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_tied_tensors_stay_tied_and_views_stay_views(tmp_path: Path, legacy: bool) -> None:
+    table = torch.arange(12.0).reshape(3, 4)
+    weights = {"embedding": table, "head": table, "transposed": table.t(), "row": table[1], "own": torch.zeros(4)}
+    path = save(tmp_path / "a.pth", weights, _use_new_zipfile_serialization=not legacy)
+    tensors = read_checkpoint(path).tensors
+    assert tensors["embedding"].data_ptr() == tensors["head"].data_ptr() == tensors["transposed"].data_ptr()
+    assert tensors["row"].data_ptr() == tensors["embedding"].data_ptr() + 16
+    assert tensors["own"].untyped_storage().data_ptr() != table.untyped_storage().data_ptr()
+    assert all(torch.equal(tensors[key], tensor) for key, tensor in weights.items())
+
+
+def test_what_torch_saves_beside_tensors_is_read(tmp_path: Path) -> None:
+    beside = {"shape": torch.Size([2]), "dtype": torch.float32, "device": torch.device("cpu"), "bytes": b"ab\xff"}
+    beside |= {"list": [1, [2.5, None]], "symbols": {"\n": 0, " ": 1}, "counts": Counter({3: 1}), "big": 2**70}
+    content = {"model": torch.nn.Linear(2, 2).state_dict(), **beside}
+    checkpoint = read_checkpoint(save(tmp_path / "a.pth", content))
+    assert checkpoint.extra == beside
+    assert list(checkpoint.tensors) == ["weight", "bias"]
+
+
+def test_names_in_any_script_and_numbers(tmp_path: Path) -> None:
+    weights = {"पाठ.w": torch.zeros(1), "ж": torch.ones(1), "a b": torch.ones(2), "layers": {0: torch.zeros(1)}}
+    checkpoint = read_checkpoint(save(tmp_path / "names.pth", weights))
+    assert list(checkpoint.tensors) == ["पाठ.w", "ж", "a b", "layers.0"]
+    assert "two tensors named '0'" in refusal(save(tmp_path / "a.pth", {0: torch.zeros(1), "0": torch.zeros(1)}))
+
+
+def test_a_file_saved_without_checksums_is_read(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save(tmp_path / "a.pth", {"w": torch.ones(3)})
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_checkpoint(path).tensors["w"], torch.ones(3))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux reports them")
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_reading_twice_gives_the_same_and_leaves_no_file_open(tmp_path: Path, suffix: str) -> None:
+    path, weights = tmp_path / f"a{suffix}", {"w": torch.randn(9)}
+    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
+    before = len(os.listdir("/proc/self/fd"))
+    first, second = read_checkpoint(path).tensors["w"], read_checkpoint(path).tensors["w"]
+    assert len(os.listdir("/proc/self/fd")) == before
+    first.zero_()  # a private mapping: neither the file nor the other reader sees it
+    assert torch.equal(second, weights["w"])
+    assert torch.equal(read_checkpoint(path).tensors["w"], weights["w"])
+
+
+def test_the_pickle_protocols_that_torch_reads_are_read_and_the_others_named(tmp_path: Path) -> None:
+    assert list(read_checkpoint(save(tmp_path / "a.pth", {"w": torch.ones(1)}, pickle_protocol=3)).tensors) == ["w"]
+    assert "protocol 4" in refusal(save(tmp_path / "b.pth", {"w": torch.ones(1)}, pickle_protocol=4))
+
+
+def test_one_shard_alone_is_refused(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / "model-00001-of-00003.safetensors")
+    assert "one of 3 shards" in refusal(tmp_path / "model-00001-of-00003.safetensors")
+    save_file({"w": torch.zeros(1)}, tmp_path / "model-00001-of-00001.safetensors")
+    assert list(read_checkpoint(tmp_path / "model-00001-of-00001.safetensors").tensors) == ["w"]
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts memory as Linux reports it")
-def test_a_torch_file_is_mapped_not_copied(tmp_path: Path) -> None:
-    path = save(tmp_path / "large.pth", {"w": torch.ones(24 * 2**20)})  # 96 MiB
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_is_mapped_not_copied(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"large{suffix}"
+    weights = {"w": torch.ones(24 * 2**20)}  # 96 MiB
+    save_file(weights, path) if suffix == ".safetensors" else torch.save(weights, path)
     script = (
         "import re, sys; from pathlib import Path; from evalkit.checkpoints import read_checkpoint\n"
         "own = lambda: int(re.search(r'RssAnon:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
@@ -225,7 +362,10 @@ def test_files_without_tensors(tmp_path: Path) -> None:
 
 
 def test_weights_that_would_be_dropped_are_refused(tmp_path: Path) -> None:
-    assert "in a list at 'layers'" in refusal(save(tmp_path / "list.pth", {"layers": [torch.ones(1)]}))
+    for layers in ([torch.ones(1)], [{"w": torch.ones(1)}], ({"a": [torch.ones(1)]},)):
+        assert "in a list at 'layers'" in refusal(save(tmp_path / "list.pth", {"layers": layers}))
+    deep = {"a": {"b.c": torch.ones(1)}, "a.b": {"c": torch.zeros(1)}}
+    assert "two tensors named 'a.b.c'" in refusal(save(tmp_path / "sections.pth", deep))
     clash = {"a": {"b": torch.ones(1)}, "a.b": torch.zeros(1)}
     assert "two tensors named 'a.b'" in refusal(save(tmp_path / "clash.pth", clash))
     assert "not dense" in refusal(save(tmp_path / "sparse.pth", {"w": torch.eye(3).to_sparse()}))
