@@ -8,6 +8,9 @@ The public Python API:
     load_suite        a suite by name or path
     read_checkpoint, merge_checkpoints, write_checkpoint
                       weights in, merged, and out again
+    read_recipe, merge_files
+                      a merge as a file says it (what `evalkit merge` does)
+    MergeSession      many merges of the same checkpoints, in memory
     open_run, read_scores
                       a finished run and its rows
     EvalkitError      every error that a user can mend
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from evalkit.checkpoints import read_checkpoint, write_checkpoint
     from evalkit.errors import EvalkitError
     from evalkit.merging import merge_checkpoints
+    from evalkit.merging.files import merge_files
+    from evalkit.merging.recipe import read_recipe
+    from evalkit.merging.session import MergeSession
     from evalkit.pipeline.existing import plan_existing
     from evalkit.pipeline.job import Options
     from evalkit.pipeline.run import run_checkpoint, score_files
@@ -35,12 +41,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "EvalkitError": "evalkit.errors",
+    "MergeSession": "evalkit.merging.session",
     "Options": "evalkit.pipeline.job",
     "load_suite": "evalkit.suites",
     "merge_checkpoints": "evalkit.merging",
+    "merge_files": "evalkit.merging.files",
     "open_run": "evalkit.runs.folder",
     "plan_existing": "evalkit.pipeline.existing",
     "read_checkpoint": "evalkit.checkpoints",
+    "read_recipe": "evalkit.merging.recipe",
     "read_scores": "evalkit.runs.table",
     "run_checkpoint": "evalkit.pipeline.run",
     "score_files": "evalkit.pipeline.run",
@@ -49,12 +58,15 @@ _HOMES = {
 
 __all__ = [
     "EvalkitError",
+    "MergeSession",
     "Options",
     "load_suite",
     "merge_checkpoints",
+    "merge_files",
     "open_run",
     "plan_existing",
     "read_checkpoint",
+    "read_recipe",
     "read_scores",
     "run_checkpoint",
     "score_files",

@@ -40,6 +40,20 @@ def parse_settings(
     return values
 
 
+def complete(owner: str, declared: Mapping[str, Option], given: Mapping[str, Value]) -> dict[str, Value]:
+    """Every declared option with its value: the given one, or the default. Raises ValueError on a bad name or value."""
+    for name, value in given.items():
+        if name not in declared:
+            raise ValueError(f"{owner} has no option '{name}'{_hint(name, declared)}")
+        kind = type(declared[name].default)
+        whole = isinstance(value, int) and not isinstance(value, bool) and kind is float
+        if type(value) is not kind and not whole:
+            raise ValueError(f"The option {name} of {owner} is {value!r}: it takes {_KINDS[kind]}.")
+    check_values(owner, declared, **given)
+    defaults = {name: option.default for name, option in declared.items()}
+    return defaults | {name: type(defaults[name])(value) for name, value in given.items()}
+
+
 def _hint(name: str, declared: Mapping[str, Option]) -> str:
     close = difflib.get_close_matches(name, declared, n=1)
     return f": did you mean '{close[0]}'?" if close else f"; it has: {', '.join(sorted(declared)) or 'none'}."

@@ -12,13 +12,13 @@ from evalkit.registry import ENGINES, MERGERS, METRICS, SUITES, unknown
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="suites, engines, metrics or mergers.")],
+    what: Annotated[str, typer.Argument(help="suites, engines, metrics, mergers or presets (groups of layers).")],
     as_json: o.JsonOption = False,
 ) -> None:
-    """List the installed suites, engines, metrics or merge methods, plugins included."""
+    """List what is installed, plugins included: suites, engines, metrics, merge methods; or the presets of layers."""
     from evalkit.cli.show import print_rows
 
-    makers = {"suites": _suites, "engines": _engines, "metrics": _metrics, "mergers": _mergers}
+    makers = {"suites": _suites, "engines": _engines, "metrics": _metrics, "mergers": _mergers, "presets": _presets}
     if what not in makers:
         raise EvalkitError(unknown("list", what, makers))
     print_rows(what, makers[what](), as_json, left_out=("source", "needs", "version") if what == "metrics" else ())
@@ -80,7 +80,28 @@ def _metrics() -> list[dict[str, Any]]:
 def _mergers() -> list[dict[str, Any]]:
     from evalkit.merging.base import find_method
 
+    methods = [find_method(name) for name in MERGERS.names()]
     return [
-        {"method": name, "description": (find_method(name).function.__doc__ or "").strip().splitlines()[0]}
-        for name in MERGERS.names()
+        {
+            "method": method.name,
+            "description": (method.function.__doc__ or "").strip().splitlines()[0],
+            "base": "needed" if method.needs_base else "optional",
+            "parents": _parents(*method.parents),
+            "options": [f"{name}={option.default}" for name, option in method.options.items()],
+        }
+        for method in methods
+    ]
+
+
+def _parents(fewest: int, most: int | None) -> str:
+    return f"{fewest} or more" if most is None else str(fewest) if fewest == most else f"{fewest} to {most}"
+
+
+def _presets() -> list[dict[str, Any]]:
+    from evalkit.merging.presets import FAMILIES
+
+    return [
+        {"checkpoints of": family.name, "preset": name, "tensors": ", ".join(family.describe(name))}
+        for family in FAMILIES
+        for name in family.presets
     ]

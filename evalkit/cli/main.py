@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
-from evalkit.cli import audit, calibrate, doctor, fetch, listing, run, score
+from evalkit.cli import adapter, audit, calibrate, doctor, fetch, inspect, listing, merge, run, score
 from evalkit.errors import EvalkitError
 
 INTERNAL_ERROR = 4
@@ -46,6 +46,9 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("score")(score.score)
+app.command("merge")(merge.merge)
+app.add_typer(adapter.adapter, name="adapter")
+app.command("inspect")(inspect.inspect)
 app.command("list")(listing.list_)
 app.command("fetch")(fetch.fetch)
 app.command("calibrate")(calibrate.calibrate)

@@ -11,7 +11,12 @@ from evalkit.cli import options as o
 
 
 def run(
-    checkpoint: Annotated[Path, typer.Argument(help="The checkpoint: .pth, .pt or .safetensors.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="The checkpoint: .pth, .pt, .safetensors or a folder; a LoRA adapter; or a merge recipe (.yaml)."
+        ),
+    ],
     suite: Annotated[str, typer.Option("--suite", help="Name of a suite, or a folder or .jsonl file.")] = "smoke",
     out: o.OutOption = Path("runs"),
     engine: Annotated[
@@ -24,6 +29,9 @@ def run(
             metavar="NAME=VALUE",
             help="An option of the engine ('speed=1.2') or of a metric ('dnsmos.windows=all'); repeatable.",
         ),
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option("--base", help="The base of a LoRA adapter, if it is not where the adapter says.")
     ] = None,
     reference: o.ReferenceOption = None,
     judges: o.JudgesOption = o.JudgeChoice.auto,
@@ -62,6 +70,6 @@ def run(
     )
     with progress_bar(quiet) as announce:
         finished = run_checkpoint(
-            checkpoint, suite, chosen, announce, engine, of_engine, repeats, seed, o.comma_separated(items)
+            checkpoint, suite, chosen, announce, engine, of_engine, repeats, seed, o.comma_separated(items), base
         )
     conclude(finished, min_coverage, as_json)

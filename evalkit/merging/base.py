@@ -2,49 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor
 
+import metrics.options
 from evalkit.errors import EvalkitError
 from evalkit.registry import MERGERS
+from metrics.options import Option
 
-MergeFunction = Callable[[Tensor | None, list[Tensor], list[float]], Tensor]
+# (base, parents) of every tensor that will be merged, float32; may be gone through more than once.
+Stream = Iterable[tuple[Tensor, list[Tensor]]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Which tensor is merged, which is what a random method's numbers depend on."""
+
+    key: str = ""
+    parents: tuple[str, ...] = ()
+    seed: int = 0
+
+    def generators(self, count: int) -> list[torch.Generator]:
+        """One generator for each parent, on the CPU, seeded by (seed, tensor name, parent name) alone.
+
+        So the numbers are the same whatever the order of tensors and of parents, the process and the device.
+        """
+        names = self.parents or tuple(str(index) for index in range(count))
+        return [torch.Generator().manual_seed(self._seed_of(name)) for name in names]
+
+    def _seed_of(self, parent: str) -> int:
+        text = "\0".join([str(self.seed), self.key, parent])
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 @dataclass(frozen=True)
 class MergeMethod:
-    """A merge method: ``method(base, tensors, weights)`` merges one tensor.
+    """A merge method: ``method(base, tensors, weights, **options)`` merges one tensor.
 
     base: floating tensor, or None for a method that merges parents alone; tensors: one of each parent, of the base's
     shape; weights: one coefficient per parent. Returns a tensor of that shape, float32 or wider.
+
+    options: what a user may set; each is a keyword argument of the function. random: the function also takes
+    `generators`, one torch.Generator per parent. survey: for a method that needs to know the whole model before it
+    merges the first tensor: `survey(stream, **options)` is called once, and what it returns is the function's argument
+    `survey`. parents: the fewest and the most parents it can merge. by_layer: every tensor must get its coefficients
+    from a layer rule.
     """
 
     name: str
-    function: MergeFunction
+    function: Callable[..., Tensor]
     needs_base: bool
+    options: Mapping[str, Option] = field(default_factory=dict)
+    random: bool = False
+    survey: Callable[..., Any] | None = None
+    parents: tuple[int, int | None] = (1, None)
+    by_layer: bool = False
 
-    def __call__(self, base: Tensor | None, tensors: list[Tensor], weights: list[float]) -> Tensor:
+    def __call__(
+        self,
+        base: Tensor | None,
+        tensors: list[Tensor],
+        weights: list[float],
+        *,
+        site: Site = Site(),
+        survey: Any = None,
+        **options: Any,
+    ) -> Tensor:
         if base is None and self.needs_base:
             raise EvalkitError(f"The merge method '{self.name}' needs a base checkpoint; name one.")
         if len(tensors) != len(weights):
             raise EvalkitError(
                 f"The merge method '{self.name}' got {len(tensors)} tensors and {len(weights)} coefficients."
             )
-        merged = self.function(base, tensors, weights)
+        extra: dict[str, Any] = {}
+        if self.random:
+            extra["generators"] = site.generators(len(tensors))
+        if self.survey is not None:
+            extra["survey"] = survey
+        merged = self.function(base, tensors, weights, **extra, **self.settings(options))
         if merged.shape != tensors[0].shape:
             raise EvalkitError(
                 f"The merge method '{self.name}' made {list(merged.shape)} of {list(tensors[0].shape)}; it is at fault."
             )
         return merged
 
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option with its value: the given one, or the default. Raises EvalkitError on a bad name or value."""
+        try:
+            return metrics.options.complete(f"the merge method '{self.name}'", self.options, given)
+        except ValueError as error:
+            raise EvalkitError(str(error)) from error
 
-def merge_method(name: str, *, needs_base: bool = True) -> Callable[[Callable[..., Tensor]], MergeMethod]:
-    """Make ``function(base, tensors, weights)`` a merge method; its entry point in `evalkit.mergers` makes it known."""
+    def parse(self, settings: Sequence[str]) -> dict[str, Any]:
+        """`["density=0.3"]` -> the options that are set. Raises EvalkitError on a bad name or value."""
+        names = {setting.partition("=")[0] for setting in settings}
+        try:
+            values = metrics.options.parse_settings(f"the merge method '{self.name}'", self.options, settings)
+        except ValueError as error:
+            raise EvalkitError(str(error)) from error
+        return {name: value for name, value in values.items() if name in names}
+
+    def check_parents(self, count: int) -> None:
+        """Raise EvalkitError unless the method can merge so many parents."""
+        fewest, most = self.parents
+        if count < fewest or (most is not None and count > most):
+            wanted = str(fewest) if fewest == most else f"{fewest} or more" if most is None else f"{fewest} to {most}"
+            raise EvalkitError(f"The merge method '{self.name}' merges {wanted} parents, not {count}.")
+
+
+def merge_method(
+    name: str,
+    *,
+    needs_base: bool = True,
+    options: Mapping[str, Option] | None = None,
+    random: bool = False,
+    survey: Callable[..., Any] | None = None,
+    parents: tuple[int, int | None] = (1, None),
+    by_layer: bool = False,
+) -> Callable[[Callable[..., Tensor]], MergeMethod]:
+    """Make ``function(base, tensors, weights, **options)`` a merge method; an entry point in `evalkit.mergers` makes it
+    known. The arguments are those of MergeMethod.
+    """
 
     def decorate(function: Callable[..., Tensor]) -> MergeMethod:
-        return MergeMethod(name, function, needs_base)
+        return MergeMethod(name, function, needs_base, options or {}, random, survey, parents, by_layer)
 
     return decorate
 

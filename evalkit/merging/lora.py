@@ -1,143 +1,111 @@
-"""LoRA adapters as `peft` saves them, folded into the weights of a base."""
+"""LoRA adapters folded into the weights of a base."""
 
 from __future__ import annotations
 
-import json
+import functools
 import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from evalkit.checkpoints import canonical, non_finite, read_checkpoint
+from evalkit.checkpoints import canonical
 from evalkit.errors import EvalkitError
+from evalkit.merging.lora_match import spelled_as_base
+from evalkit.merging.lora_read import read_adapter
+from evalkit.merging.lora_update import Adapter, LowRank
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
-KEY = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight$")
-# Settings of peft's LoraConfig under which the update is not scale * B A alone, with the value that turns each off.
-UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
-    "use_dora": (False,),
-    "bias": ("none",),
-    "lora_bias": (False,),
-    "fan_in_fan_out": (False,),
-    "modules_to_save": ([],),
-    "alpha_pattern": ({},),
-    "target_parameters": ([],),
-    "layer_replication": ([],),
-    "trainable_token_indices": ([], {}),
-}
-SHOWN = 5
+__all__ = ["Adapter", "LowRank", "adapter_vectors", "fold_adapter", "fold_adapters", "read_adapter"]
+
+# Canonical key of the base -> coefficient of an adapter there.
+Coefficient = Callable[[str], float]
+# Of updates that add up to less than this share of the largest, nothing is left but rounding.
+CANCELLED = 1e-6
 
 
-@dataclass(frozen=True)
-class LowRank:
-    """The update of one weight: scale * B A. a: [rank, in] or [rank, in, kernel]; b: [out, rank] or [out, rank, 1]."""
-
-    a: Tensor
-    b: Tensor
-    scale: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the weight that it belongs to: [out, in] or [out, in, kernel]."""
-        return (self.b.shape[0], *self.a.shape[1:])
-
-    def delta(self) -> Tensor:
-        """scale * B A, float64, in the shape of the weight. Source: peft `LoraLayer.get_delta_weight`."""
-        flat = self.b.double().flatten(1) @ self.a.double().flatten(1)
-        return self.scale * flat.reshape(self.shape)
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """A LoRA adapter on disk: module name ("decoder.proj", without peft's prefix) -> update of its weight."""
-
-    path: Path
-    updates: Mapping[str, LowRank]
-
-
-def read_adapter(folder: Path) -> Adapter:
-    """Read a peft adapter folder: `adapter_config.json` and `adapter_model.safetensors`.
-
-    Linear and Conv1d layers, scaled by alpha / rank, or alpha / sqrt(rank) with `use_rslora`. Raises EvalkitError
-    for a damaged or incomplete folder, and for settings under which the update would not be scale * B A alone.
-    """
-    config = _read_config(folder / CONFIG)
-    factors: dict[str, dict[str, Tensor]] = {}
-    tensors = read_checkpoint(folder / WEIGHTS).tensors
-    for key, tensor in tensors.items():
-        match = KEY.match(key)
-        if match is None:
-            raise EvalkitError(f"The adapter {folder} holds '{key}', which is not a LoRA factor of a Linear or Conv1d.")
-        factors.setdefault(match["module"], {})[match["factor"]] = tensor
-    broken = non_finite(tensors)
-    if broken:
-        raise EvalkitError(f"The adapter {folder} holds NaN or infinity in {_some(broken)}; train it again.")
-    return Adapter(folder, {module: _low_rank(module, pair, config, folder) for module, pair in factors.items()})
-
-
-def fold_adapter(base: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
-    """Canonical weights of the base with every update of the adapter added, float32.
+def fold_adapter(base: Mapping[str, Tensor], adapter: Adapter, weight: float = 1.0) -> dict[str, Tensor]:
+    """Canonical weights of the base with the adapter in them, float32: base + weight * (base with adapter - base).
 
     base: the tensors of a checkpoint in any spelling; weight norm is folded first, since an update of a weight-normed
-    layer is one of its effective weight. Raises EvalkitError if the base lacks a target or has it in another shape.
+    layer is one of its effective weight (peft's `merge_and_unload` adds it to a tensor that the next forward pass
+    computes anew, and so loses it). weight multiplies the whole change, with DoRA too, where peft would scale inside
+    the length. Raises EvalkitError if the base lacks a tensor that the adapter changes or has it in another shape, if
+    the result is not finite, and if an update is so small that float32 loses it.
+    """
+    return fold_adapters(base, [(adapter, lambda _: weight)])
+
+
+def fold_adapters(base: Mapping[str, Tensor], parts: Sequence[tuple[Adapter, Coefficient]]) -> dict[str, Tensor]:
+    """Canonical weights base + sum_i c_i(key) * delta_i(key), float32, delta_i being what adapter i changes by itself.
+
+    parts: each adapter with its coefficient for every canonical key of the base, so that different layers can follow
+    different adapters. HE-Vector (arXiv 2512.18699) does this with task vectors it calls E-vectors, trained as LoRA:
+    dialect in the text embedding and the lower half of the transformer, emotion in the upper half. An integer tensor
+    among an adapter's whole tensors has no sum: the last adapter whose coefficient is not 0 gives it.
+    Raises EvalkitError as `fold_adapter` does, and for a coefficient that is no number.
     """
     tensors = dict(canonical(base).tensors)
-    absent = [module for module in adapter.updates if f"{module}.weight" not in tensors]
-    if absent:
-        raise EvalkitError(
-            f"The base lacks {len(absent)} of {len(adapter.updates)} modules that the adapter {adapter.path} changes: "
-            f"{_some(absent)}; name the base it was trained on."
-        )
-    for module, update in adapter.updates.items():
-        weight = tensors[f"{module}.weight"]
-        if tuple(weight.shape) != update.shape:
-            raise EvalkitError(
-                f"The adapter {adapter.path} changes '{module}' as {list(update.shape)}, but the base has "
-                f"{list(weight.shape)}; name the base it was trained on."
-            )
-        tensors[f"{module}.weight"] = (weight.double() + update.delta()).float()
+    spellings = [spelled_as_base(adapter.keys(), tensors, adapter.source) for adapter, _ in parts]
+    for key in dict.fromkeys(key for spelling in spellings for key in spelling):
+        terms = [
+            (adapter, spelling[key], _coefficient(coefficient, key, adapter))
+            for (adapter, coefficient), spelling in zip(parts, spellings, strict=True)
+            if key in spelling
+        ]
+        terms = [term for term in terms if term[2] != 0]
+        if terms:
+            tensors[key] = folded_tensor(key, tensors[key], terms)
     return tensors
 
 
-def _low_rank(module: str, pair: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> LowRank:
-    if len(pair) != 2:
-        raise EvalkitError(f"The adapter {folder} has lora_{next(iter(pair))} of '{module}' without the other factor.")
-    a, b = pair["A"], pair["B"]
-    kernel_b = b.shape[2:]
-    if a.ndim not in (2, 3) or b.ndim != a.ndim or b.shape[1] != a.shape[0] or any(size != 1 for size in kernel_b):
+def adapter_vectors(base: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
+    """Canonical key -> effective weight of base and adapter, float32, of the tensors that the adapter changes.
+
+    A merge method takes these as a parent's tensors beside the base's (what is not here, the parent has as the base
+    has it); `fold_adapter` gives the whole checkpoint. Raises EvalkitError as `fold_adapter` does.
+    """
+    folded = fold_adapter(base, adapter)
+    return {key: folded[key] for key in spelled_as_base(adapter.keys(), folded, adapter.source)}
+
+
+# (adapter, its own name of the tensor, coefficient)
+_Term = tuple[Adapter, str, float]
+
+
+def folded_tensor(key: str, start: Tensor, terms: Sequence[_Term]) -> Tensor:
+    """start + sum(c_i (with adapter i - start)), float32.
+
+    Summed as (1 - sum(c_i)) start + sum(c_i with adapter i), which is the same: then a coefficient of 1 gives exactly
+    the adapter's weight.
+    """
+    if not start.is_floating_point():
+        adapter, name, _ = terms[-1]
+        return adapter.copies[name]
+    parts = (adapter.apply(name, start).mul_(factor) for adapter, name, factor in terms)
+    moved = functools.reduce(Tensor.add_, parts)
+    rest = 1.0 - math.fsum(factor for _, _, factor in terms)
+    result = (moved.add_(start, alpha=rest) if rest else moved).float()
+    names = " and ".join(adapter.source for adapter, _, _ in terms)
+    if not result.isfinite().all():
+        raise EvalkitError(f"'{key}' is not finite with {names} folded in; use a smaller weight or another base.")
+    if torch.equal(result, start) and _is_update(terms):
         raise EvalkitError(
-            f"The factors of '{module}' in the adapter {folder} do not fit a Linear or Conv1d: "
-            f"lora_A {list(a.shape)}, lora_B {list(b.shape)}."
+            f"The update of '{key}' by {names} is too small to change the base's float32 weights; use a larger weight."
         )
-    rank = a.shape[0]
-    if rank != config["r"] and not config.get("rank_pattern"):
-        raise EvalkitError(f"The adapter {folder} says rank {config['r']}, but '{module}' has rank {rank}.")
-    return LowRank(a, b, config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank))
+    return result
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise EvalkitError(f"{path.parent} is not a peft adapter folder: it has no {CONFIG}.") from error
-    except (OSError, ValueError) as error:
-        raise EvalkitError(f"The adapter's settings {path} cannot be read ({error}); copy them again.") from error
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise EvalkitError(f"The adapter's settings {path} are not those of a LoRA adapter ('peft_type': 'LORA').")
-    for name, low in (("r", 1), ("lora_alpha", 0)):
-        value = config.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < math.inf:
-            raise EvalkitError(f"The adapter's settings {path} give no usable '{name}' (found {value!r}).")
-    used = [name for name, off in UNSUPPORTED.items() if config.get(name) is not None and config[name] not in off]
-    if used:
-        raise EvalkitError(f"The adapter's settings {path} use {', '.join(used)}, which evalkit cannot fold yet.")
-    return config
+def _is_update(terms: Sequence[_Term]) -> bool:
+    """True if the low-rank updates add up to something."""
+    deltas = [factor * delta for adapter, name, factor in terms if (delta := adapter.delta(name)) is not None]
+    if not deltas:
+        return False
+    largest = max(float(delta.abs().max()) for delta in deltas)
+    return float(torch.stack(deltas).sum(0).abs().max()) > CANCELLED * largest
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+def _coefficient(coefficient: Coefficient, key: str, adapter: Adapter) -> float:
+    value = coefficient(key)
+    if not math.isfinite(value):
+        raise EvalkitError(f"The coefficient of the adapter {adapter.source} for '{key}' is {value}; give a number.")
+    return value

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 import metrics.options
-from evalkit.checkpoints import canonical, fingerprint, non_finite, read_checkpoint, recognise, section_of
+from evalkit.checkpoints import fingerprint, non_finite, recognise, section_of
 from evalkit.engines import Engine, EngineSpec
 from evalkit.errors import EvalkitError
+from evalkit.pipeline.weights import read_weights
 from evalkit.registry import ENGINES
 
 
@@ -41,11 +42,15 @@ def pick_device(name: str) -> str:
     return name
 
 
-def load_engine(path: Path, engine_name: str | None, device: str, settings: Sequence[str]) -> LoadedEngine:
-    """Read, check and load a checkpoint. Raises EvalkitError on every way in which that can go wrong."""
-    checkpoint = read_checkpoint(path)
+def load_engine(
+    path: Path, engine_name: str | None, device: str, settings: Sequence[str], base: Path | None = None
+) -> LoadedEngine:
+    """Read, check and load a checkpoint, an adapter on its base, or a recipe.
+
+    Raises EvalkitError on every way in which that can go wrong.
+    """
     with _about(path):
-        weights = canonical(checkpoint.tensors)
+        weights = read_weights(path, base)
     broken = non_finite(weights.tensors)
     if broken:
         raise EvalkitError(
@@ -65,7 +70,7 @@ def load_engine(path: Path, engine_name: str | None, device: str, settings: Sequ
         {
             "name": path.name,
             "path": str(path),
-            "format": checkpoint.format,
+            **weights.record,
             "layout": ",".join(layout.name for layout in engine.spec.layouts),
             "fingerprint": fingerprint(weights.tensors),
             "loaded_digest": loaded,
@@ -82,7 +87,8 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except EvalkitError as error:
-        raise EvalkitError(f"{path}: {error}") from error
+        sentence = str(error)
+        raise error if str(path) in sentence else EvalkitError(f"{path}: {sentence}") from error
 
 
 def parse_settings(spec: EngineSpec, settings: Sequence[str]) -> dict[str, Any]:

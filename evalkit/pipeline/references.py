@@ -9,6 +9,7 @@ from typing import Any
 
 from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
+from evalkit.merging.recipe import stem
 from evalkit.pipeline.audio import audio_files, read_audio, unusable
 from evalkit.pipeline.judges import Choice
 from evalkit.pipeline.scoring import Scorer
@@ -24,7 +25,7 @@ def find_references(given: Path | None, checkpoint: Path | None) -> tuple[Path, 
     """
     if given is not None:
         return _clips(given, "--reference")
-    card = checkpoint.with_suffix(".toml") if checkpoint is not None else None
+    card = checkpoint and checkpoint.with_name(f"{stem(checkpoint)}.toml")
     if card is None or not card.is_file():
         return ()
     named = _read_card(card).get("reference")

@@ -14,6 +14,7 @@ from evalkit import __version__
 from evalkit.decisions.paired import check_baseline
 from evalkit.errors import EvalkitError
 from evalkit.files import digest
+from evalkit.merging.recipe import stem
 from evalkit.pipeline.engine_setup import load_engine, pick_device
 from evalkit.pipeline.execute import Progress, execute
 from evalkit.pipeline.finish import finish
@@ -57,9 +58,11 @@ def run_checkpoint(
     repeats: int = 1,
     seed: int = 0,
     item_patterns: Sequence[str] = (),
+    base: Path | None = None,
 ) -> Finished:
     """Synthesise a suite with a checkpoint and score it; continue where an interrupted start of the same run stopped.
 
+    checkpoint: also the folder of a LoRA adapter (base: its base, if not the one it names), or a merge recipe.
     Raises EvalkitError on bad input, before anything is written wherever that is possible.
     """
     if repeats < 1:
@@ -72,7 +75,7 @@ def run_checkpoint(
     references = find_references(options.reference, checkpoint)
     choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
     check_references(references, choices)
-    loaded = load_engine(checkpoint, engine_name, device, settings)
+    loaded = load_engine(checkpoint, engine_name, device, settings, base)
     spec = loaded.engine.spec
     if spec.needs_voice and not references:
         raise EvalkitError(f"The engine '{spec.name}' needs a voice: give a clip of the speaker with --reference.")
@@ -88,7 +91,7 @@ def run_checkpoint(
     suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
     return _carry_out(
         Job(
-            name=checkpoint.stem,
+            name=stem(checkpoint),
             suite=suite.name,
             content={
                 "fingerprint": loaded.checkpoint["fingerprint"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.nn.utils import parametrizations
 
 from evalkit.checkpoints import canonical, fingerprint
 from evalkit.errors import EvalkitError
-from evalkit.merging import merge_checkpoints
+from evalkit.merging import LayerWeights, merge_checkpoints
 
 Weights = dict[str, Tensor]
 
@@ -26,10 +28,10 @@ def weights(seed: int) -> Weights:
 
 BASE, SARAH, SUMIT = weights(0), weights(1), weights(2)
 PARENTS = {"sarah": SARAH, "sumit": SUMIT}
-UNIFORM = {"*": {"sarah": 0.6, "sumit": 1.0}}
+UNIFORM = {"sarah": 0.6, "sumit": 1.0}
 
 
-def refusal(base: Weights | None, parents: dict[str, Weights], coefficients: dict[str, dict[str, float]]) -> str:
+def refusal(base: Weights | None, parents: dict[str, Weights], coefficients: Mapping[str, float | LayerWeights]) -> str:
     with pytest.raises(EvalkitError) as raised:
         merge_checkpoints(base, parents, coefficients)
     assert "\n" not in str(raised.value)
@@ -46,7 +48,8 @@ def test_a_uniform_merge_and_its_report() -> None:
     report = merged.report
     assert report.method == "task_arithmetic"
     assert report.merged == ("encoder.w", "decoder.w", "decoder.scale")
-    assert report.kept == ("decoder.steps",)
+    assert report.same == ("decoder.steps",)
+    assert report.counts() == {"merged": 3, "same": 1, "counters": 0, "copied": 0, "dropped": 0, "implied": 0}
     assert report.sections["decoder"].tensors == 3
     assert report.sections["decoder"].parameters == 7
     change = (merged.tensors["encoder.w"] - BASE["encoder.w"]).norm() / BASE["encoder.w"].norm()
@@ -55,21 +58,21 @@ def test_a_uniform_merge_and_its_report() -> None:
 
 def test_sections_take_their_own_coefficients_whatever_the_order() -> None:
     """The encoder of one parent, everything else of the other: bit for bit."""
-    coefficients = {"encoder": {"sumit": 1.0, "sarah": 0.0}, "*": {"sarah": 1.0, "sumit": 0.0}}
+    coefficients = {"sumit": LayerWeights(0.0, {"encoder": 1.0}), "sarah": LayerWeights(1.0, {"encoder": 0.0})}
     merged = merge_checkpoints(BASE, PARENTS, coefficients)
     assert torch.equal(merged.tensors["encoder.w"], SUMIT["encoder.w"])
     assert torch.equal(merged.tensors["decoder.w"], SARAH["decoder.w"])
-    assert merged.report.sections["encoder"].coefficients == {"sarah": 0.0, "sumit": 1.0}
+    assert merged.report.sections["encoder"].coefficients == {"sarah": (0.0,), "sumit": (1.0,)}
 
 
 def test_no_coefficient_gives_the_base_and_says_that_nothing_changed() -> None:
-    merged = merge_checkpoints(BASE, PARENTS, {"*": {"sarah": 0.0, "sumit": 0.0}})
+    merged = merge_checkpoints(BASE, PARENTS, {"sarah": 0.0, "sumit": 0.0})
     assert fingerprint(merged.tensors) == fingerprint(BASE)
     assert {section.relative_change for section in merged.report.sections.values()} == {0.0}
 
 
 def test_linear_needs_no_base() -> None:
-    merged = merge_checkpoints(None, PARENTS, {"*": {"sarah": 1.0, "sumit": 1.0}}, "linear")
+    merged = merge_checkpoints(None, PARENTS, {"sarah": 1.0, "sumit": 1.0}, "linear")
     torch.testing.assert_close(merged.tensors["decoder.w"], (SARAH["decoder.w"] + SUMIT["decoder.w"]) / 2)
     assert merged.report.sections["decoder"].relative_change is None
     assert "needs a base" in refusal(None, PARENTS, UNIFORM)
@@ -88,12 +91,12 @@ def test_spellings_are_merged_as_effective_weights() -> None:
         "dec.c.weight_v": states[0]["parametrizations.weight.original1"],
     }
     new = {f"dec.module.c.{key}": tensor for key, tensor in states[1].items()}
-    merged = merge_checkpoints(old, {"tuned": new}, {"*": {"tuned": 0.5}})
+    merged = merge_checkpoints(old, {"tuned": new}, {"tuned": 0.5})
     expected = (convs[0].weight + convs[1].weight).detach() / 2
     torch.testing.assert_close(merged.tensors["dec.c.weight"], expected, rtol=1e-6, atol=1e-7)
     assert set(merged.tensors) == {"dec.c.weight", "dec.c.bias"}
     assert merged.report.folded == {"base": ("dec.c.weight",), "tuned": ("dec.c.weight",)}
-    alone = merge_checkpoints(old, {"tuned": new}, {"*": {"tuned": 1.0}})
+    alone = merge_checkpoints(old, {"tuned": new}, {"tuned": 1.0})
     assert fingerprint(alone.tensors) == fingerprint(canonical(new).tensors)
 
 
@@ -134,20 +137,27 @@ def test_half_a_weight_norm_is_refused_with_the_name_of_its_checkpoint() -> None
 
 
 def test_an_overflow_is_not_written_out() -> None:
-    assert "overflows" in refusal(BASE, PARENTS, {"*": {"sarah": 1e39, "sumit": 0.0}})
+    assert "overflows" in refusal(BASE, PARENTS, {"sarah": 1e39, "sumit": 0.0})
 
 
 @pytest.mark.parametrize(
     ("coefficients", "words"),
     [
-        ({"*": {"sarah": 1.0}}, "no coefficient for sumit"),
-        ({"*": {"sarah": 1.0, "sumit": 1.0, "summit": 1.0}}, "Unknown parent 'summit': did you mean 'sumit'?"),
-        (UNIFORM | {"encodr": {"sarah": 1.0, "sumit": 1.0}}, "Unknown section 'encodr': did you mean 'encoder'?"),
-        ({"encoder": {"sarah": 1.0, "sumit": 1.0}}, "No coefficients for the sections decoder"),
-        ({"*": {"sarah": float("nan"), "sumit": 1.0}}, "is nan"),
+        ({"sarah": 1.0}, "no coefficient for sumit"),
+        ({"sarah": 1.0, "sumit": 1.0, "summit": 1.0}, "Unknown parent 'summit': did you mean 'sumit'?"),
+        (
+            UNIFORM | {"sarah": LayerWeights(1.0, {"encodr": 1.0})},
+            "Unknown layer pattern 'encodr': did you mean 'encoder'?",
+        ),
+        (
+            UNIFORM | {"sarah": LayerWeights(None, {"encoder": 1.0})},
+            "2 tensors got no coefficient for 'sarah' (decoder.w",
+        ),
+        ({"sarah": float("nan"), "sumit": 1.0}, "The coefficient of 'sarah' is nan"),
+        (UNIFORM | {"sarah": LayerWeights(1.0, {"encoder": float("inf")})}, "'sarah' for 'encoder' is inf"),
     ],
 )
-def test_coefficients_are_checked(coefficients: dict[str, dict[str, float]], words: str) -> None:
+def test_coefficients_are_checked(coefficients: Mapping[str, float | LayerWeights], words: str) -> None:
     assert words in refusal(BASE, PARENTS, coefficients)
 
 

@@ -1,4 +1,4 @@
-"""The built-in methods: their formulas in plain numpy, and the properties that users rely on."""
+"""The linear methods: their formulas in plain numpy, and the properties that users rely on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from evalkit.errors import EvalkitError
 from evalkit.merging.base import find_method, merge_method
-from evalkit.merging.methods import linear, task_arithmetic
+from evalkit.merging.methods.linear import hierarchical, linear, task_arithmetic
+from evalkit.merging.methods.sums import BLOCK, combine
 from evalkit.registry import MERGERS
 
 FLOATS = st.floats(-1e6, 1e6, width=32)  # includes -0.0 and subnormal numbers
@@ -56,7 +57,7 @@ def test_linear_is_the_weighted_average(drawn: list[Tensor], alpha: float, beta:
 @given(tensors(3))
 def test_one_coefficient_of_one_returns_that_parent_bit_for_bit(drawn: list[Tensor]) -> None:
     base, one, two = drawn
-    for method in (task_arithmetic, linear):
+    for method in (task_arithmetic, hierarchical, linear):
         assert same_bits(method(base, [one, two], [1.0, 0.0]), one)
         assert same_bits(method(base, [one, two], [0.0, 1.0]), two)
 
@@ -88,6 +89,44 @@ def test_scaling_every_tensor_scales_the_result(drawn: list[Tensor], power: int,
     scaled = task_arithmetic(base * factor, [one * factor, two * factor], [alpha, 0.5])
     sizable = merged.abs() > 1e-20
     assert torch.equal((merged * factor)[sizable], scaled[sizable])
+
+
+@settings(max_examples=50, deadline=None)
+@given(tensors(3), COEFFICIENTS, st.sampled_from([0.0, 0.3, -1.5]))
+def test_rounding_each_step_is_what_published_scripts_compute(drawn: list[Tensor], alpha: float, beta: float) -> None:
+    base, one, two = drawn
+    merged = task_arithmetic(base, [one, two], [alpha, beta], rounding="each_step")
+    assert same_bits(merged, base + alpha * (one - base) + beta * (two - base))
+    # The same in numpy: every operation gives a float32.
+    start, ends = base.numpy(), [one.numpy(), two.numpy()]
+    for end, weight in zip(ends, (alpha, beta), strict=True):
+        start = start + np.float32(weight) * (end - base.numpy())
+    assert start.dtype == np.float32 and same_bits(merged, torch.from_numpy(start))
+    assert same_bits(hierarchical(base, [one, two], [alpha, beta], rounding="each_step"), merged)
+
+
+def test_the_two_roundings_differ_where_base_and_parent_do_not_cancel() -> None:
+    base, one = torch.tensor([1e6]), torch.tensor([0.1])
+    assert same_bits(task_arithmetic(base, [one], [1.0]), one)
+    assert not same_bits(task_arithmetic(base, [one], [1.0], rounding="each_step"), one)
+    with pytest.raises(EvalkitError, match="takes one of once, each_step"):
+        task_arithmetic(base, [one], [1.0], rounding="twice")
+
+
+def test_each_layer_of_a_hierarchical_merge_needs_its_own_coefficients() -> None:
+    assert hierarchical.by_layer and not task_arithmetic.by_layer
+
+
+@pytest.mark.parametrize("count", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+def test_sums_of_several_blocks_are_the_whole_sum_rounded_once(count: int) -> None:
+    draw = torch.Generator().manual_seed(count)
+    parts = [torch.randn(count, generator=draw) for _ in range(3)]
+    whole = 0.3 * parts[0].double() + -1.7 * parts[1].double() + 0.9 * parts[2].double()
+    assert same_bits(combine(parts, [0.3, -1.7, 0.9]), whole.float())
+    doubles = [part.double() for part in parts]
+    kept = doubles[0].clone()
+    assert torch.equal(combine(doubles, [0.3, -1.7, 0.9]), whole)
+    assert torch.equal(doubles[0], kept)  # float64 blocks are copies too
 
 
 def test_linear_refuses_coefficients_that_cancel() -> None:

@@ -1,0 +1,60 @@
+"""What a merged checkpoint says of its origin: the recipe, the parents and the counts, beside it or inside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evalkit import __version__
+from evalkit.files import sha256_file, write_json
+from evalkit.merging.recipe import Recipe
+from evalkit.merging.report import MergeReport
+
+FORMAT = "evalkit.merge/1"
+METADATA = "evalkit_merge"  # key of a safetensors file's metadata
+
+
+def record_path(checkpoint: Path) -> Path:
+    """Where the record of a `.pth` lies: `merged.pth.merge.json` beside `merged.pth`."""
+    return checkpoint.with_name(f"{checkpoint.name}.merge.json")
+
+
+def make_record(
+    recipe: Recipe, text: str | None, parents: Sequence[Mapping[str, Any]], report: MergeReport
+) -> dict[str, Any]:
+    """The record without its result. text: the recipe as it was written, comments and all."""
+    listed = asdict(report)
+    sections = listed.pop("sections")
+    for name in ("method", "options", "folded", "respelled"):
+        listed.pop(name)
+    return {
+        "format": FORMAT,
+        "evalkit": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipe": recipe.content(),
+        "recipe_text": text,
+        "parents": list(parents),
+        "counts": report.counts(),
+        "folded": {name: len(keys) for name, keys in report.folded.items()},
+        "sections": sections,
+        "tensors": listed,
+    }
+
+
+def as_metadata(record: Mapping[str, Any]) -> dict[str, str]:
+    """The record as a safetensors file carries it."""
+    return {METADATA: json.dumps(record, ensure_ascii=False), "format": "pt"}
+
+
+def write_record(record: Mapping[str, Any], checkpoint: Path, complete: Path) -> None:
+    """Write the record of a checkpoint that is complete as `complete` and about to be called `checkpoint`.
+
+    Written first, so that whoever is interrupted in between leaves a record whose sha256 is not the file's, never a
+    file with no record.
+    """
+    result = {"file": checkpoint.name, "sha256": sha256_file(complete), "bytes": complete.stat().st_size}
+    write_json(record_path(checkpoint), {**record, "result": result})

@@ -1,0 +1,57 @@
+"""The weights that a run speaks with: a checkpoint, a LoRA adapter on its base, or a merge made in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from evalkit.checkpoints import canonical, read_checkpoint
+from evalkit.errors import EvalkitError
+from evalkit.merging.adapted import is_adapter
+from evalkit.merging.files import merge_recipe
+from evalkit.merging.lora_config import find_base
+from evalkit.merging.recipe import SUFFIXES, Model, Recipe, read_recipe
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Canonical weights; folded: keys whose weight norm was folded; record: where they come from, for the manifest."""
+
+    tensors: Mapping[str, Tensor]
+    folded: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
+def read_weights(path: Path, base: Path | None = None) -> Weights:
+    """Read what `evalkit run` was given: a checkpoint, an adapter's folder, or a recipe, which is merged in memory.
+
+    base: of an adapter; by default the one it names. Raises EvalkitError if one is needed and not found, or given and
+    not needed, and for everything that reading and merging refuse.
+    """
+    if is_adapter(path):
+        return _merged(_adapter_recipe(path, base), "adapter")
+    if base is not None:
+        raise EvalkitError(f"--base {base}: {path} is no LoRA adapter; leave the base out.")
+    if path.suffix.lower() in SUFFIXES:
+        return _merged(read_recipe(path)[0], "recipe")
+    checkpoint = read_checkpoint(path)
+    weights = canonical(checkpoint.tensors)
+    return Weights(weights.tensors, weights.folded, {"format": checkpoint.format})
+
+
+def _adapter_recipe(path: Path, base: Path | None) -> Recipe:
+    found = base or find_base(path)
+    if found is None:
+        raise EvalkitError(f"{path} is a LoRA adapter whose base is not on this disk; name the base with --base.")
+    return Recipe(base=found, models=(Model(path=path),))
+
+
+def _merged(recipe: Recipe, kind: str) -> Weights:
+    merged, parents = merge_recipe(recipe)
+    folded = max(merged.report.folded.values(), key=len)
+    merge = {"recipe": recipe.content(), "parents": parents, "counts": merged.report.counts()}
+    return Weights(merged.tensors, folded, {"format": kind, "merge": merge})
