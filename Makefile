@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Asked of torch only where a target uses it.
 DEVICE = $(shell $(BIN)/python -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
 
-.PHONY: demo test lint bench bench-metrics clean
+.PHONY: demo test lint bench bench-metrics bench-merging clean
 
 demo: $(INSTALLED)  ## Synthesise and score the indian-names suite with a merged checkpoint
 	$(BIN)/evalkit run fixtures/voices/merged.pth --suite indian-names
@@ -19,13 +19,17 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-metrics  ## Side by side with the reference tools, parity printed beside speed
+bench: bench-metrics bench-merging  ## Side by side with the reference tools, parity printed beside speed
 	$(BIN)/python benchmarks/startup.py
 
 bench-metrics: $(INSTALLED)  ## The metrics; on a machine with a GPU the standard judges in their real shapes too
 	for name in dnsmos speaker bundled; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/whisper_decoding.py --device $(DEVICE)
 	$(BIN)/python benchmarks/standard.py --device $(DEVICE) $(if $(filter cpu,$(DEVICE)),--small --clips 8,--clips 512)
+
+bench-merging: $(INSTALLED)  ## MERGEKIT=PYTHON names the Python of an environment that has mergekit
+	$(BIN)/python benchmarks/merging.py $(if $(MERGEKIT),--mergekit $(MERGEKIT))
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/merging_grid.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -10,6 +10,7 @@ from evalkit.checkpoints.canonical import (
     non_finite,
 )
 from evalkit.checkpoints.layouts import recognise, section_of
+from evalkit.checkpoints.read_file import stem
 from evalkit.checkpoints.reading import Checkpoint, read_checkpoint
 from evalkit.checkpoints.spelling import spell
 from evalkit.checkpoints.writing import write_checkpoint
@@ -27,5 +28,6 @@ __all__ = [
     "recognise",
     "section_of",
     "spell",
+    "stem",
     "write_checkpoint",
 ]

@@ -92,6 +92,9 @@ class CanonicalTensors(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.origins)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self.origins  # a Mapping would make the tensor to find out
+
     def stored(self, key: str) -> tuple[Tensor, ...]:
         """The tensor as the file has it, or the (magnitude, direction) of its weight norm."""
         return tuple(self._tensors[name] for name in self.origins[key].keys)

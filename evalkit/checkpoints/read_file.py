@@ -49,6 +49,11 @@ class Checkpoint:
     files: tuple[Path, ...] = ()
 
 
+def stem(path: Path) -> str:
+    """What a checkpoint or a recipe is called: the file's name without its suffix, or the folder's name."""
+    return path.stem if path.suffix in (*READ_FORMATS, ".yaml", ".yml") else path.name or path.resolve().name
+
+
 def read_file(path: Path) -> Checkpoint:
     """Read one `.pth`, `.pt`, `.bin`, `.ckpt` or `.safetensors` file. Raises EvalkitError as `read_checkpoint` does."""
     size = regular_size(path)

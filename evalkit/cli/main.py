@@ -29,7 +29,7 @@ class _Group(TyperGroup):
             _say(str(error))
             raise typer.Exit(error.exit_status) from error
         except KeyboardInterrupt:
-            _say("Interrupted. Everything stored so far is kept; the same command goes on from there.")
+            _say("Interrupted. Everything finished so far is kept; give the same command again to go on.")
             sys.stdout.flush()
             os._exit(INTERRUPTED)  # a usual exit would first wait for every metric to end its batch
 

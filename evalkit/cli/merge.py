@@ -114,7 +114,7 @@ def _recipe(models: list[str], said: dict[str, Any], layers: list[str], settings
 
 def _model(argument: str) -> dict[str, Any]:
     """`name=path:0.6` -> the model; the name is the file's stem if not given."""
-    from evalkit.merging.recipe import stem
+    from evalkit.checkpoints import stem
 
     path, weight = split_weight(argument)
     name, equals, rest = path.partition("=")

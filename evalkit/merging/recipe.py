@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evalkit.checkpoints import stem
 from evalkit.errors import EvalkitError
 from evalkit.merging.align import BASE, ERROR
 from evalkit.merging.weights import LayerWeights, Weight
@@ -76,12 +77,6 @@ class Recipe(_Strict):
     def content(self) -> dict[str, Any]:
         """The recipe as JSON-able data, defaults included."""
         return self.model_dump(mode="json")
-
-
-def stem(path: Path) -> str:
-    """What a checkpoint is called: the file's name without its suffix, or the folder's name."""
-    known = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", *SUFFIXES)
-    return path.stem if path.suffix.lower() in known else path.name or path.resolve().name
 
 
 def read_recipe(path: Path) -> tuple[Recipe, str]:

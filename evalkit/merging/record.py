@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
+from evalkit.checkpoints.inspection.provenance import FORMAT, METADATA_KEY, SUFFIX
 from evalkit.files import sha256_file, write_json
 from evalkit.merging.recipe import Recipe
 from evalkit.merging.report import MergeReport
 
-FORMAT = "evalkit.merge/1"
-METADATA = "evalkit_merge"  # key of a safetensors file's metadata
-
 
 def record_path(checkpoint: Path) -> Path:
     """Where the record of a `.pth` lies: `merged.pth.merge.json` beside `merged.pth`."""
-    return checkpoint.with_name(f"{checkpoint.name}.merge.json")
+    return checkpoint.with_name(f"{checkpoint.name}{SUFFIX}")
 
 
 def make_record(
@@ -47,7 +45,7 @@ def make_record(
 
 def as_metadata(record: Mapping[str, Any]) -> dict[str, str]:
     """The record as a safetensors file carries it."""
-    return {METADATA: json.dumps(record, ensure_ascii=False), "format": "pt"}
+    return {METADATA_KEY: json.dumps(record, ensure_ascii=False), "format": "pt"}
 
 
 def write_record(record: Mapping[str, Any], checkpoint: Path, complete: Path) -> None:

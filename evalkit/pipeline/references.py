@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.checkpoints import stem
 from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
-from evalkit.merging.recipe import stem
 from evalkit.pipeline.audio import audio_files, read_audio, unusable
 from evalkit.pipeline.judges import Choice
 from evalkit.pipeline.scoring import Scorer

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from evalkit import __version__
+from evalkit.checkpoints import stem
 from evalkit.decisions.paired import check_baseline
 from evalkit.errors import EvalkitError
 from evalkit.files import digest
-from evalkit.merging.recipe import stem
 from evalkit.pipeline.engine_setup import load_engine, pick_device
 from evalkit.pipeline.execute import Progress, execute
 from evalkit.pipeline.finish import finish

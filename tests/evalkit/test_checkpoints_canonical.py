@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils import weight_norm as old_weight_norm
 
-from evalkit.checkpoints import canonical, fingerprint, non_finite, read_checkpoint, write_checkpoint
+from evalkit.checkpoints import (
+    CanonicalTensors,
+    canonical,
+    fingerprint,
+    non_finite,
+    read_checkpoint,
+    write_checkpoint,
+)
 from evalkit.errors import EvalkitError
 
 
@@ -167,3 +175,46 @@ def test_the_scale_of_the_direction_does_not_matter(seed: int, scale: float) -> 
     one = canonical({"weight_g": g, "weight_v": v}).tensors["weight"]
     other = canonical({"weight_g": g, "weight_v": v.double() * scale}).tensors["weight"]
     torch.testing.assert_close(one, other, rtol=1e-6, atol=0)
+
+
+class Counted(dict[str, Tensor]):
+    """Counts how often tensors are taken out."""
+
+    taken = 0
+
+    def __getitem__(self, key: str) -> Tensor:
+        self.taken += 1
+        return super().__getitem__(key)
+
+
+def test_lazy_tensors_are_made_at_their_access_and_not_by_a_look_at_the_names() -> None:
+    weights = Counted(example())
+    lazy = CanonicalTensors(weights)
+    before = weights.taken
+    assert "encoder.conv.weight" in lazy and "encoder.conv.weight_g" not in lazy
+    assert list(lazy) == list(canonical(weights).tensors) and lazy.shape("encoder.conv.weight") == (4, 3, 2)
+    weights.taken = before
+    assert "decoder.scale" in lazy and len(lazy) == 4 and weights.taken == before
+    assert torch.equal(lazy["encoder.conv.weight"], canonical(weights).tensors["encoder.conv.weight"])
+    assert lazy.origins["encoder.conv.weight"].keys == ("encoder.conv.weight_g", "encoder.conv.weight_v")
+
+
+def test_prefixes_of_averaged_and_of_compiled_models_are_stripped() -> None:
+    ones = torch.ones(1)
+    tensors = {"ema_model.transformer.a": ones, "_orig_mod.b": ones, "decoder._orig_mod.c": ones, "ema_models.d": ones}
+    assert list(CanonicalTensors(tensors)) == ["transformer.a", "b", "decoder.c", "ema_models.d"]
+
+
+def test_folding_in_blocks_is_folding_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    g, v = torch.rand(7, 1, 1, generator=generator), torch.randn(7, 5, 3, generator=generator)
+    whole = canonical({"weight_g": g, "weight_v": v}).tensors["weight"]
+    for block in (1, 15, 40, 10**6):  # less than a row, a row, some rows, all
+        monkeypatch.setattr(sys.modules[canonical.__module__], "BLOCK", block)
+        assert torch.equal(canonical({"weight_g": g, "weight_v": v}).tensors["weight"], whole)
+
+
+def test_as_the_file_spells_it_nothing_is_folded_or_stripped() -> None:
+    weights = {f"module.{key}": tensor for key, tensor in example().items()}
+    lazy = CanonicalTensors(weights, respell=False)
+    assert list(lazy) == list(weights) and not lazy.folded and not lazy.stripped

@@ -18,7 +18,6 @@ from evalkit.checkpoints.inspection import inspect_checkpoint
 from evalkit.checkpoints.inspection.contents import scan
 from evalkit.checkpoints.inspection.provenance import FORMAT, METADATA_KEY, SUFFIX
 from evalkit.errors import EvalkitError
-from evalkit.merging import record as merging_record
 
 KOKORO = ("bert", "bert_encoder", "predictor", "decoder", "text_encoder")
 
@@ -208,11 +207,6 @@ def test_the_record_inside_safetensors_is_found(tmp_path: Path) -> None:
     assert found.provenance is not None
     assert (found.provenance.source, found.provenance.matches) == ("the file's metadata", None)
     assert found.extra == {"note": "hello"}
-
-
-def test_merge_writes_what_inspect_reads() -> None:
-    assert merging_record.FORMAT == FORMAT and merging_record.METADATA == METADATA_KEY
-    assert merging_record.record_path(Path("x/m.pth")) == Path(f"x/m.pth{SUFFIX}")
 
 
 def test_what_stands_beside_the_tensors_becomes_strict_json(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from evalkit.checkpoints import CanonicalTensors, fingerprint, read_checkpoint, write_checkpoint
+from evalkit.checkpoints.inspection.provenance import METADATA_KEY
 from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
 from evalkit.merging import fold_adapter, read_adapter
 from evalkit.merging.files import MergedFile, merge_files, merge_recipe
 from evalkit.merging.recipe import Recipe, make_recipe, read_recipe
-from evalkit.merging.record import METADATA, record_path
+from evalkit.merging.record import record_path
 
 VOICES = Path(__file__).parents[2] / "fixtures" / "voices"
 SARAH_AND_SUMIT = {"sarah": 0.6, "sumit": 1.0}
@@ -227,7 +228,7 @@ def test_the_record_names_the_recipe_the_parents_and_the_result(tmp_path: Path) 
     assert record["counts"]["merged"] == len(record["tensors"]["merged"]) == 100
     merge_files(read, tmp_path / "merged.safetensors", verbatim)
     with safe_open(tmp_path / "merged.safetensors", framework="pt") as file:
-        inside = json.loads(file.metadata()[METADATA])
+        inside = json.loads(file.metadata()[METADATA_KEY])
     assert inside["recipe_text"] == text and inside["parents"] == record["parents"]
     assert not record_path(tmp_path / "merged.safetensors").exists()
 

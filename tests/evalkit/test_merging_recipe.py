@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.checkpoints import stem
 from evalkit.errors import EvalkitError
-from evalkit.merging.recipe import read_recipe, stem
+from evalkit.merging.recipe import read_recipe
 from evalkit.merging.weights import LayerWeights
 
 GOOD = """\

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalkit.checkpoints.layouts import section_of
-from evalkit.checkpoints.read_file import READ_FORMATS
+from evalkit.checkpoints.read_file import stem
 
 
 def layer_of(key: str) -> str:
@@ -19,11 +19,6 @@ def layer_of(key: str) -> str:
     parts = key.split(".")[:-1]
     numbered = next((place for place, part in enumerate(parts) if part.isdigit()), None)
     return ".".join(parts[: 2 if numbered is None else numbered + 1]) or section_of(key)
-
-
-def stem(path: Path) -> str:
-    """The file's name without its suffix, or the folder's name."""
-    return path.stem if path.suffix in READ_FORMATS else path.resolve().name
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:

@@ -13,7 +13,7 @@ from evalkit.checkpoints.safe_files import regular_size
 from evalkit.checkpoints.safe_json import BYTES_LIMIT, json_object
 from evalkit.errors import EvalkitError
 
-# As `evalkit.merging.record` writes them, which this package is below of.
+# What `evalkit.merging.record` writes.
 FORMAT = "evalkit.merge/1"
 SUFFIX = ".merge.json"  # after the whole file name
 METADATA_KEY = "evalkit_merge"  # of a safetensors file

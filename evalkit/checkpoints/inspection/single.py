@@ -12,10 +12,10 @@ from torch import Tensor
 
 from evalkit.checkpoints.canonical import OLD_HALF, CanonicalTensors, fingerprint
 from evalkit.checkpoints.inspection.contents import scan, sections_of
-from evalkit.checkpoints.inspection.naming import stem
 from evalkit.checkpoints.inspection.provenance import METADATA_KEY, find_record
 from evalkit.checkpoints.inspection.report import Contents, File, Inspection, Judgement, Spelling
 from evalkit.checkpoints.layouts import FOREIGN, recognise
+from evalkit.checkpoints.read_file import stem
 from evalkit.checkpoints.reading import Checkpoint, read_checkpoint
 from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
