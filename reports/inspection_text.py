@@ -55,6 +55,8 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 def engine_text(found: Mapping[str, Any]) -> str:
     if found["engine"]:
         return str(found["engine"])
+    if found["system"] == "LoRA adapter":
+        return "that of its base: it is a LoRA adapter"
     return f"none installed, looks like {found['system']}" if found["system"] else "none installed"
 
 

@@ -140,10 +140,10 @@ def _fold(magnitude: Tensor, direction: Tensor) -> Tensor:
         reduced = list(range(direction.ndim))
     else:
         reduced = [dim for dim, size in enumerate(magnitude.shape) if size == 1]
-    v = direction.double()
+    v = direction.to(torch.float64, copy=True)
     # No dimension left to reduce would mean "all of them" to torch: there, each element is its own norm.
-    norm = v.square().sum(dim=reduced, keepdim=True).sqrt() if reduced else v.abs()
-    return (magnitude.double() * (v / norm)).float().reshape(direction.shape)
+    norm = torch.linalg.vector_norm(v, dim=reduced, keepdim=True) if reduced else v.abs()
+    return v.div_(norm).mul_(magnitude.double()).float().reshape(direction.shape)
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

@@ -7,6 +7,7 @@ letting go of them keeps its peak near the size of the result.
 from __future__ import annotations
 
 import ctypes
+import functools
 import mmap
 import sys
 from collections.abc import Iterable
@@ -50,8 +51,10 @@ class MappedFiles:
         first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE  # whole pages only: the neighbours' stay
         last = end // mmap.PAGESIZE * mmap.PAGESIZE
         if last > first:
-            _madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), ctypes.c_int(mmap.MADV_DONTNEED))
+            # A refusal only means that the memory is kept.
+            _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), ctypes.c_int(mmap.MADV_DONTNEED))
 
 
-def _madvise(*arguments: object) -> None:
-    ctypes.CDLL(None).madvise(*arguments)  # a refusal only means that the memory is kept
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)

@@ -25,13 +25,19 @@ def spell(
     floating ones; stored: another (magnitude, direction) of the very same weight, written instead of a new one, so
     that a weight that did not change keeps its bits. Raises EvalkitError if a number is too large for the type.
     """
-    parts = [tensor] if not origin.folded else list(stored)
-    if origin.folded and [part.shape for part in parts] != [part.shape for part in like]:
-        parts = list(unfold_weight_norm(tensor, like[0].shape))
+    parts = _halves(key, tensor, like[0].shape, stored) if origin.folded else [tensor]
     return {
         name: _cast(key, part, dtype if dtype is not None and old.is_floating_point() else old.dtype)
         for name, part, old in zip(origin.keys, parts, like, strict=True)
     }
+
+
+def _halves(key: str, tensor: Tensor, like: torch.Size, stored: Sequence[Tensor]) -> Sequence[Tensor]:
+    """(magnitude, direction) with the norm over the dimensions that `like`, a magnitude's shape, has it over."""
+    if like and len(like) != tensor.ndim:
+        raise EvalkitError(f"'{key}' has another shape than in this layout; name another with --layout.")
+    shape = torch.Size(1 if size == 1 else tensor.shape[dim] for dim, size in enumerate(like))
+    return stored if len(stored) == 2 and stored[0].shape == shape else unfold_weight_norm(tensor, shape)
 
 
 def unfold_weight_norm(weight: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
@@ -46,7 +52,7 @@ def unfold_weight_norm(weight: Tensor, shape: torch.Size) -> tuple[Tensor, Tenso
     else:
         norm = torch.linalg.vector_norm(weight, dim=reduced, keepdim=True, dtype=torch.float64).float()
     direction = torch.where(norm == 0, torch.ones_like(weight), weight) if bool((norm == 0).any()) else weight
-    return norm.reshape(shape), direction
+    return norm if shape else norm.reshape(()), direction
 
 
 def _cast(key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,9 +60,11 @@ def write_checkpoint(
             mode = temporary.stat().st_mode
             save_file(_untied(flat), temporary, dict(metadata) if metadata else None)
             temporary.chmod(mode)  # save_file leaves a file that only its owner can read
-        _sync(temporary)
-        if before is not None:
-            before(temporary)
+        with ThreadPoolExecutor(1) as disk:  # which takes its time, while `before` may read the file
+            synced = disk.submit(_sync, temporary)
+            if before is not None:
+                before(temporary)
+            synced.result()
         temporary.replace(path)
         _sync(path.parent)  # makes the rename itself durable
     except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
@@ -72,12 +76,12 @@ def write_checkpoint(
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed left of an attempt to write `path`."""
+    """Remove what processes that were killed left of an attempt to write `path`, a file or a folder."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         writer = left.name.removeprefix(f".{path.name}.").partition(".")[0]
         if writer.isdecimal() and not _is_alive(int(writer)):
             with suppress(OSError):
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _is_alive(process: int) -> bool:

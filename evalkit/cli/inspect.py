@@ -18,7 +18,7 @@ class Layers(StrEnum):
 
 
 def inspect(
-    checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoints; several are compared with each other.")],
+    checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoints or LoRA adapters; several are compared.")],
     base: Annotated[
         Path | None, typer.Option("--base", help="What they were fine-tuned from: adds their task vectors.")
     ] = None,
@@ -39,8 +39,9 @@ def inspect(
     import json
 
     from evalkit.checkpoints.inspection import inspect_all
+    from evalkit.merging.inspecting import opener, read_any
 
-    found = inspect_all(checkpoints, base)
+    found = inspect_all(checkpoints, base, read_any, opener(base))
     if page is not None:
         _write_page(found, page)
     if as_json:

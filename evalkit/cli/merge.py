@@ -25,7 +25,10 @@ def merge(
             "out), 'sarah.pth:0.6', or with a name of its own, 'voice=sarah.pth:0.6'.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint to write: .pth, .pt or .safetensors.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="What to write: .pth, .pt, .safetensors, or a folder if the base is one."),
+    ],
     base: Annotated[
         Path | None, typer.Option("--base", help="The checkpoint that all parents were tuned from.")
     ] = None,

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from evalkit.checkpoints import CanonicalTensors, Checkpoint, read_checkpoint, spell, write_checkpoint
 from evalkit.checkpoints.mapping import MappedFiles
+from evalkit.checkpoints.read_file import FORMATS
+from evalkit.checkpoints.writing_folder import write_folder
 from evalkit.errors import EvalkitError
 from evalkit.files import digest, sha256_file
 from evalkit.merging.adapted import AdaptedTensors, is_adapter
@@ -31,11 +33,13 @@ from evalkit.registry import unknown
 class Opened:
     """A recipe with its files open: nothing of the weights was read yet.
 
-    checkpoints: name -> file, without the adapters; files: name -> every file that was opened.
+    paths: name -> what was named; checkpoints: name -> file, without the adapters; files: name -> every file that was
+    opened.
     """
 
     recipe: Recipe
     plan: Plan
+    paths: Mapping[str, Path]
     checkpoints: Mapping[str, Checkpoint]
     files: Mapping[str, tuple[Path, ...]]
 
@@ -73,7 +77,7 @@ def open_recipe(recipe: Recipe) -> Opened:
     )
     files = {name: checkpoint.files for name, checkpoint in checkpoints.items()}
     files |= {name: tuple(sorted(paths[name].glob("adapter_*"))) for name in adapters}
-    return Opened(recipe, plan, checkpoints, files)
+    return Opened(recipe, plan, paths, checkpoints, files)
 
 
 def merge_recipe(recipe: Recipe) -> tuple[Merged, list[dict[str, Any]]]:
@@ -93,8 +97,8 @@ def merge_files(recipe: Recipe, out: Path, text: str | None = None, overwrite: b
     overwritten or is one of the parents; then nothing is written.
     """
     opened = open_recipe(recipe)
-    _check_target(out, opened, overwrite)
     layout = _Layout.of(opened)
+    _check_target(out, opened, layout, overwrite)
     pages = MappedFiles.of(path for paths in opened.files.values() for path in paths)
     with _hashing(opened) as hashes:
         tally = Tally(opened.plan)
@@ -111,7 +115,9 @@ def merge_files(recipe: Recipe, out: Path, text: str | None = None, overwrite: b
         written = layout.ordered(written)
         report = tally.report()
         record = make_record(recipe, text, _parents(opened, hashes), report)
-    if out.suffix == ".safetensors":
+    if layout.is_folder and not out.suffix:
+        write_folder(out, written, layout.file.path, as_metadata(record), overwrite)
+    elif out.suffix == ".safetensors":
         write_checkpoint(out, written, metadata=as_metadata(record))
     else:
         write_checkpoint(
@@ -145,6 +151,10 @@ class _Layout:
         return cls(plan, plan.sources[name], opened.checkpoints[name], dtype)
 
     @property
+    def is_folder(self) -> bool:
+        return self.source is not None and self.file.path.is_dir()
+
+    @property
     def wrapper(self) -> tuple[str, ...]:
         return () if self.source is None else self.file.wrapper
 
@@ -174,13 +184,17 @@ class _Layout:
         return next(tensors for tensors in self.plan.sources.values() if result.key in tensors)
 
 
-def _check_target(out: Path, opened: Opened, overwrite: bool) -> None:
+def _check_target(out: Path, opened: Opened, layout: _Layout, overwrite: bool) -> None:
     """Refuse, before any work, to write where it would fail or destroy something."""
+    if out.suffix not in FORMATS and not (layout.is_folder and not out.suffix):
+        folder = ", or has no suffix where the layout is a folder's" if not out.suffix else ""
+        raise EvalkitError(f"Cannot write {out}: a checkpoint ends in {', '.join(FORMATS)}{folder}.")
     if not out.parent.is_dir():
         raise EvalkitError(f"Cannot write {out}: the folder {out.parent} does not exist; make it first.")
     if not out.exists():
         return
-    if any(path.samefile(out) for paths in opened.files.values() for path in paths):
+    inputs = [path for name, paths in opened.files.items() for path in (*paths, opened.paths[name])]
+    if any(path.samefile(out) for path in inputs):
         raise EvalkitError(f"Cannot write {out}: it is one of the parents; choose another name.")
     if not overwrite:
         raise EvalkitError(f"{out} exists; choose another name, or give --force to replace it.")
@@ -205,9 +219,7 @@ def _hashing(opened: Opened) -> Iterator[Mapping[Path, Future[str]]]:
 
 def _parents(opened: Opened, hashes: Mapping[Path, Future[str]]) -> list[dict[str, Any]]:
     """name, path and sha256 of every checkpoint, the base first; of several files also the sha256 of each."""
-    recipe = opened.recipe
-    paths = ({BASE: recipe.base} if recipe.base is not None else {}) | {m.name: m.path for m in recipe.models}
-    return [_parent(name, path, opened.files[name], hashes) for name, path in paths.items()]
+    return [_parent(name, path, opened.files[name], hashes) for name, path in opened.paths.items()]
 
 
 def _parent(name: str, path: Path, files: Sequence[Path], hashes: Mapping[Path, Future[str]]) -> dict[str, Any]:

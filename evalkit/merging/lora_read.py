@@ -38,7 +38,7 @@ def read_adapter(folder: Path) -> Adapter:
     """
     settings = read_settings(folder)
     refuse_undefined(folder, settings)
-    tensors = _read_tensors(folder)
+    tensors = read_checkpoint(weights_of(folder)).tensors
     broken = non_finite(tensors)
     if broken:
         raise EvalkitError(f"The adapter {folder} holds NaN or infinity in {some(broken)}; train it again.")
@@ -47,9 +47,10 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(str(folder), updates, canonical(copies).tensors)
 
 
-def _read_tensors(folder: Path) -> Mapping[str, Tensor]:
+def weights_of(folder: Path) -> Path:
+    """The file of an adapter's weights; the old format where there is only that."""
     old = not (folder / WEIGHTS).exists() and (folder / OLD_WEIGHTS).exists()
-    return read_checkpoint(folder / (OLD_WEIGHTS if old else WEIGHTS)).tensors
+    return folder / (OLD_WEIGHTS if old else WEIGHTS)
 
 
 def _sort(tensors: Mapping[str, Tensor], folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:

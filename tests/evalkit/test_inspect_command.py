@@ -9,7 +9,8 @@ import pytest
 import torch
 from commands import VOICES, Call
 
-from evalkit.checkpoints import write_checkpoint
+from evalkit.checkpoints import canonical, read_checkpoint, write_checkpoint
+from evalkit.merging import fold_adapter, read_adapter
 
 BASE, SARAH, SUMIT = (VOICES / f"{name}.pth" for name in ("base", "sarah", "sumit"))
 
@@ -91,3 +92,23 @@ def test_control_characters_in_metadata_never_reach_the_terminal(evalkit: Call, 
     assert not {"\x1b", "\x07", "\u202e"} & set(result.stdout)
     assert "\\x1b[31mred" in result.stdout and "[bold]x[/bold]" in result.stdout
     assert json.loads(evalkit("inspect", path, "--json").stdout)["checkpoints"][0]["extra"]["note"].startswith("\x1b")
+
+
+def test_an_adapter_is_shown_alone_and_compared_by_what_it_does(evalkit: Call) -> None:
+    adapter = VOICES / "sarah-lora-r32"
+    alone = json.loads(evalkit("inspect", adapter, "--json").stdout)["checkpoints"][0]
+    assert alone["system"] == "LoRA adapter" and alone["name"] == "sarah-lora-r32"
+    assert alone["extra"]["rank"] == "32" and alone["extra"]["modules"] == 26 and alone["extra"]["base"] == "base.pth"
+    assert all(said["level"] == "ok" for said in alone["judgements"])
+    both = ("inspect", adapter, VOICES / "sarah.pth", "--base", VOICES / "base.pth", "--json")
+    vectors = json.loads(evalkit(*both).stdout)["vectors"]
+    base, tuned = read_checkpoint(VOICES / "base.pth").tensors, read_checkpoint(VOICES / "sarah.pth").tensors
+    start, folded = canonical(base).tensors, fold_adapter(base, read_adapter(adapter))
+    ends = canonical(tuned).tensors
+    keys = [key for key, tensor in start.items() if tensor.is_floating_point()]
+    one = torch.cat([(folded[key] - start[key]).flatten() for key in keys]).double()
+    other = torch.cat([(ends[key] - start[key]).flatten() for key in keys]).double()
+    (pair,) = vectors["overall"]["pairs"]
+    assert pair["cosine"] == pytest.approx(float(one @ other / one.norm() / other.norm()), abs=1e-3)
+    refused = evalkit("inspect", adapter, VOICES / "sarah.pth")
+    assert refused.exit_code == 2 and "is a LoRA adapter" in refused.stderr and "give --base" in refused.stderr

@@ -11,6 +11,7 @@ import pytest
 import torch
 from kokoro_shapes import kokoro_checkpoint
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from evalkit.checkpoints import CanonicalTensors, fingerprint, read_checkpoint, write_checkpoint
@@ -201,6 +202,47 @@ def test_f5_training_files_merge_their_averaged_weights(tmp_path: Path) -> None:
     merge_files(recipe(tmp_path, suffix=".pt"), tmp_path / "merged.pt")
     found = torch.load(tmp_path / "merged.pt", weights_only=True)["ema_model_state_dict"]
     assert found["ema_model.transformer.transformer_blocks.0.attn.to_q.weight"][0, 0] == pytest.approx(1 + 0.6 + 2)
+
+
+def hugging_face(folder: Path, value: float) -> Path:
+    folder.mkdir()
+    tensors = {"model.embed_tokens.weight": torch.full((4, 2), value), "model.norm.weight": torch.ones(2)}
+    save_file({key: tensor.bfloat16() for key, tensor in tensors.items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text('{"neuphonic": {"input_format": "bpe"}}')
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "training_args.bin").write_bytes(b"a pickle")
+    return folder
+
+
+def test_a_folder_is_merged_into_a_folder_with_its_configuration(tmp_path: Path) -> None:
+    """A model without its config.json would be prompted in another way, and nobody would be told."""
+    base, one = hugging_face(tmp_path / "base", 1.0), hugging_face(tmp_path / "one", 2.0)
+    both = make_recipe({"base": str(base), "models": [{"path": str(one), "weight": 0.5}]}, "")
+    for _ in range(2):
+        merged = merge_files(both, tmp_path / "merged", overwrite=True)
+        assert sorted(path.name for path in merged.path.iterdir()) == [
+            "config.json",
+            "model.safetensors",
+            "tokenizer.json",
+        ]
+        found = read_checkpoint(merged.path)
+        assert found.extra["config.json"]["neuphonic"]["input_format"] == "bpe"
+        assert found.tensors["model.embed_tokens.weight"].dtype == torch.bfloat16
+        assert found.tensors["model.embed_tokens.weight"][0, 0] == 1.5
+        assert not list(tmp_path.glob(".*"))
+    with pytest.raises(EvalkitError, match="exists; choose another name"):
+        merge_files(both, tmp_path / "merged")
+    with pytest.raises(EvalkitError, match="it is one of the parents"):
+        merge_files(both, one, overwrite=True)
+    merge_files(both, tmp_path / "merged.safetensors")
+    assert print_of(tmp_path / "merged.safetensors") == print_of(tmp_path / "merged")
+    assert "or has no suffix where the layout is a folder's" in _refusal(voices(), tmp_path / "folder")
+
+
+def _refusal(wrong: Recipe, out: Path) -> str:
+    with pytest.raises(EvalkitError) as raised:
+        merge_files(wrong, out)
+    return str(raised.value)
 
 
 def test_tied_tensors_are_written_once(tmp_path: Path) -> None:

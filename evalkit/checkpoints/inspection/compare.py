@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
 
@@ -19,21 +19,32 @@ from evalkit.checkpoints.layouts import section_of
 from evalkit.checkpoints.reading import read_checkpoint
 from evalkit.errors import EvalkitError
 
+Open = Callable[[Path], CanonicalTensors]
 
-def compare_vectors(base: Path | None, models: Sequence[Path]) -> VectorReport:
+
+def open_checkpoint(path: Path) -> CanonicalTensors:
+    """The canonical tensors of a checkpoint. Raises EvalkitError, naming it, if they contradict each other."""
+    checkpoint = read_checkpoint(path)
+    try:
+        return CanonicalTensors(checkpoint.tensors)
+    except EvalkitError as error:
+        raise EvalkitError(f"{path}: {error}") from error
+
+
+def compare_vectors(base: Path | None, models: Sequence[Path], opener: Open = open_checkpoint) -> VectorReport:
     """Norms, cosines and sign conflicts of the task vectors `model - base` (Ilharco et al. 2023, section 2).
 
     base: what the models were fine-tuned from; None compares the models' weights themselves, over the tensors that the
-    first has. Names and spelling are canonical, weight norm is folded. Memory: one float32 tensor of each model.
-    Integer tensors are only compared for equality; a tensor with NaN or infinity is left out and named. Raises
-    EvalkitError for a checkpoint that cannot be read, and for fewer than two to compare.
+    first has. opener: what opens a model. Names and spelling are canonical, weight norm is folded. Memory: one float32
+    tensor of each model. Integer tensors are only compared for equality; a tensor with NaN or infinity is left out and
+    named. Raises EvalkitError for a checkpoint that cannot be read, and for fewer than two to compare.
     """
     if len(models) + (base is not None) < 2:
         raise EvalkitError("There is nothing to compare with one checkpoint: name another, or its base with --base.")
     names = unique_names([*models, *([base] if base else [])])
     base_name = names.pop() if base else None
-    weights = [_open(path) for path in models]
-    lead = _open(base) if base else weights[0]
+    weights = [opener(path) for path in models]
+    lead = open_checkpoint(base) if base else weights[0]
     layers, integers, broken, lost = _pass(lead, weights, base is not None)
     partners = tuple(_partners(*found) for found in zip(names, repeat(lead), weights, integers, broken, strict=False))
     sections: dict[str, Moments] = {}
@@ -47,14 +58,6 @@ def compare_vectors(base: Path | None, models: Sequence[Path]) -> VectorReport:
     )
     judgements = judge(base_name, lost, partners, overall, by_layer)
     return VectorReport(base_name, tuple(lost), tuple(names), partners, overall, by_section, by_layer, judgements)
-
-
-def _open(path: Path) -> CanonicalTensors:
-    checkpoint = read_checkpoint(path)
-    try:
-        return CanonicalTensors(checkpoint.tensors)
-    except EvalkitError as error:
-        raise EvalkitError(f"{path}: {error}") from error
 
 
 def _pass(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,21 @@ from evalkit.files import sha256_file
 from evalkit.registry import ENGINES
 
 PREFIXES = ("module", "_orig_mod", "ema_model")
+ADAPTER = ".lora_"
 SHOWN = 3
 LONGEST_EXTRA = 200  # characters of a text that stands beside the tensors
 
 
-def inspect_checkpoint(path: Path, name: str | None = None) -> Inspection:
+Read = Callable[[Path], Checkpoint]
+
+
+def inspect_checkpoint(path: Path, name: str | None = None, read: Read = read_checkpoint) -> Inspection:
     """Read a checkpoint and look at every tensor once; memory for one tensor at a time.
 
-    name: what to call it, by default the file's stem or the folder's name. Raises EvalkitError as `read_checkpoint`
-    does, and for weight norm that cannot be folded.
+    name: what to call it, by default the file's stem or the folder's name; read: what opens it. Raises EvalkitError as
+    `read_checkpoint` does, and for weight norm that cannot be folded.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read(path)
     try:
         weights = CanonicalTensors(checkpoint.tensors)
     except EvalkitError as error:
@@ -79,6 +83,8 @@ def _spelling(checkpoint: Checkpoint, weights: CanonicalTensors) -> Spelling:
 
 def _belongs_to(weights: Mapping[str, Tensor]) -> tuple[str | None, str | None, tuple[Judgement, ...]]:
     """(installed engine, known system without one, why there is no engine)."""
+    if any(ADAPTER in key for key in weights):
+        return None, "LoRA adapter", ()
     try:
         layouts = {name: ENGINES.load(name).spec.layouts for name in ENGINES.names()}
         return recognise(weights.keys(), layouts), None, ()
