@@ -17,7 +17,7 @@ from metrics.dnsmos_p808 import p808_features
 from metrics.dnsmos_shared import HOP, Stretch, p835, stretches
 from metrics.dnsmos_weights import p835_file, weight_files
 from metrics.dnsmos_windows import SAMPLE_RATE, WINDOW_MODES, distinct_windows
-from metrics.options import Option, Value
+from metrics.options import Option, Value, check_values
 from metrics.packages import missing_packages, sha256, versions
 from metrics.precision import full_float32
 
@@ -80,8 +80,7 @@ class DnsMos:
         self, device: str = "cpu", threads: int | None = None, *, windows: str = "compat", personalised: bool = False
     ) -> None:
         """onnxruntime with `threads` (by default at most two) runs the networks on the CPU; torch does elsewhere."""
-        if windows not in WINDOW_MODES:
-            raise ValueError(f"The metric dnsmos has no windows '{windows}'; it has: {', '.join(WINDOW_MODES)}.")
+        check_values(self.spec.name, self.spec.options, windows=windows)
         self._device = torch.device(device)
         self._threads = threads or min(2, os.cpu_count() or 1)
         self._windows = windows

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from metrics.base import ClipBatch, ClipInfo, Column, MetricSpec
 from metrics.mos_base import WEIGHTS_OPTION, MosPredictor
 from metrics.mos_weights import WeightsSource, load_strictly, read_weights
+from metrics.recordings import read_reference
 
 SAMPLE_RATE = 16000
 _SOURCE = "Kumar et al.: TorchAudio-SQUIM, ICASSP 2023; torchaudio.models.squim"
@@ -97,14 +98,7 @@ class SquimSubjective(MosPredictor):
 
     def read_reference(self, path: Path) -> Tensor:
         """Mono mix at 16 kHz, float32 [samples]. Raises ValueError, naming the file, if it cannot serve."""
-        import soundfile
-        import soxr
-
-        try:
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a file called .raw
-            raise ValueError(f"The reference clip {path} cannot be read ({error}): give a WAV or FLAC file.") from error
-        mono = torch.from_numpy(soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE, quality="HQ"))
+        mono = read_reference(path, SAMPLE_RATE)
         for reason in self.refused(ClipBatch.of([mono], SAMPLE_RATE, [ClipInfo(str(path))])).values():
             raise ValueError(f"The reference clip {path} cannot be used, because {reason}: give clean speech.")
         return mono

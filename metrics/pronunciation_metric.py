@@ -10,7 +10,7 @@ from typing import Any
 
 from metrics.base import ClipBatch, ClipInfo, Column, Entity, MetricSpec, Scores
 from metrics.clips import broken, require_rate, unusable
-from metrics.options import Option
+from metrics.options import Option, check_values
 from metrics.phones import bare, distance
 from metrics.pronunciation import Word, words_of
 from metrics.pronunciation_calibration import Calibration
@@ -76,8 +76,7 @@ class PronunciationMetric(ABC):
 
     def __init__(self, variants: str) -> None:
         """Raises ValueError if variants is not "suite" or "generated"."""
-        if variants not in VARIANTS.choices:
-            raise ValueError(f"The option variants takes one of {', '.join(VARIANTS.choices)}, not {variants!r}.")
+        check_values(self.spec.name, self.spec.options, variants=variants)
         self._variants = variants
 
     @property

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 from metrics.base import ClipBatch
 from metrics.packages import missing_packages, package_file, sha256, versions
 from metrics.precision import full_float32
+from metrics.recordings import resample
 
 SAMPLE_RATE = 16000
 NEEDED = ("onnx", "silero_vad")  # packages, by import name
@@ -44,7 +45,7 @@ class SileroVad:
 
         Clips at another rate than 16 kHz are resampled for this (soxr, HQ).
         """
-        clips = [_at_16k(batch.clip(index), batch.sample_rate) for index in range(len(batch))]
+        clips = [resample(batch.clip(index), batch.sample_rate, SAMPLE_RATE) for index in range(len(batch))]
         probabilities = self.probabilities(clips)
         return [_stretches(own, len(clip)) for own, clip in zip(probabilities, clips, strict=True)]
 
@@ -130,14 +131,6 @@ def packages() -> dict[str, str]:
 def unavailable() -> str | None:
     """None if the network and what runs it are installed, else one sentence for `Metric.unavailable`."""
     return missing_packages(NEEDED, "bundled")
-
-
-def _at_16k(clip: Tensor, sample_rate: int) -> Tensor:
-    if sample_rate == SAMPLE_RATE:
-        return clip
-    import soxr
-
-    return torch.from_numpy(soxr.resample(clip.cpu().numpy(), sample_rate, SAMPLE_RATE, quality="HQ"))
 
 
 def _windows(clip: Tensor) -> Tensor:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from metrics.base import ClipBatch, ClipInfo
 from metrics.clips import unusable
 from metrics.packages import sha256
+from metrics.recordings import read_reference, unreadable
 from metrics.speaker_speech import SAMPLE_RATE, too_little
 
 Preparation = Callable[[Tensor], Tensor]  # from a clip to what the judge's encoder hears of it
@@ -62,7 +61,7 @@ def check_reference(paths: Sequence[Path], prepare: Preparation) -> None:
 
 def reference_speech(path: Path, prepare: Preparation) -> Tensor:
     """Prepared speech of one file, float32 [samples at 16 kHz]. Raises ValueError as `check_reference` does."""
-    clip = _read(path)
+    clip = read_reference(path, SAMPLE_RATE)
     for reason in unusable(ClipBatch.of([clip], SAMPLE_RATE, [ClipInfo(str(path))])).values():
         raise ValueError(f"The reference clip {path} cannot be used, because {reason}: give a recording with speech.")
     speech = prepare(clip)
@@ -76,23 +75,4 @@ def content_digest(path: Path) -> str:
     try:
         return sha256(path)
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"The reference clip {path} cannot be read ({error}): give a WAV or FLAC file.")
-
-
-def _read(path: Path) -> Tensor:
-    """Mono mix, resampled to 16 kHz, float32 [samples]."""
-    import soundfile
-    import soxr
-
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a file called .raw
-        raise _unreadable(path, error) from error
-    mono = np.ascontiguousarray(samples.mean(axis=1))
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-    return torch.from_numpy(mono)
+        raise unreadable(path, error) from error

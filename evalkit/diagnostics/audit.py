@@ -17,7 +17,6 @@ from evalkit.diagnostics.audit_clips import LEVEL_DBFS, AuditClip, find_clips
 from evalkit.diagnostics.audit_measure import MakeMetric, opened, repeat, walk
 from evalkit.diagnostics.audit_ratings import agreement, read_ratings, score_rated
 from evalkit.diagnostics.audit_verdicts import judge_column, overall, thresholds
-from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file, write_atomically, write_json
 from metrics import Metric
 
@@ -32,10 +31,9 @@ def metric_maker(name: str, settings: Sequence[str], device: str) -> MakeMetric:
     full = [s if "." in s.partition("=")[0] else f"{name}.{s}" for s in settings]
 
     def make() -> Metric:
-        choice = choose([name], "auto", device, full)[0]
-        if choice.metric is None:
-            raise EvalkitError(f"The metric '{name}' cannot run here: {choice.absent}.")
-        return choice.metric
+        metric = choose([name], "auto", device, full)[0].metric
+        assert metric is not None, "a metric that is named runs, or choose raises"
+        return metric
 
     return make
 

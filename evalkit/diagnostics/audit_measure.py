@@ -13,8 +13,8 @@ from torch import Tensor
 from evalkit.diagnostics import audit_probes as probes
 from evalkit.diagnostics.audit_clips import AuditClip, read_clip
 from evalkit.diagnostics.audit_probes import Variant
-from evalkit.pipeline.resampling import resample
 from metrics import ClipBatch, ClipInfo, Metric, Scores
+from metrics.recordings import resample
 
 MakeMetric = Callable[[], Metric]
 RUN_KINDS = ("same call again", "fresh instance", "other order", "one by one")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
-import numpy as np
-import torch
 from torch import Tensor
+
+from metrics.recordings import resample
 
 Resampler = Literal["soxr", "device"]
 
@@ -17,16 +17,6 @@ DESCRIPTION = {
     "soxr": "soxr_hq",
     "device": "windowed sinc on the device (torchaudio, width 64, rolloff 0.9476, Kaiser 14.77)",
 }
-
-
-def resample(audio: Tensor, source: int, target: int) -> Tensor:
-    """float32 [samples] from one rate to another with soxr HQ, the resampler that the reference tools use."""
-    if source == target:
-        return audio
-    import soxr
-
-    resampled = soxr.resample(audio.cpu().numpy(), source, target, quality="HQ")
-    return torch.from_numpy(np.asarray(resampled, dtype=np.float32)).to(audio.device)
 
 
 def resample_on_device(audio: Tensor, source: int, target: int) -> Tensor:

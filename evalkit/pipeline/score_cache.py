@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from torch import Tensor
 from evalkit.files import digest, sha256_file
 from evalkit.pipeline.judges import passport_of
 from metrics import ClipInfo, Metric, Scores
+from metrics.folders import shared_folder
 
 LARGEST = 512 * 2**20  # bytes on disk; beyond it the older half goes
 _TABLE = "CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, value TEXT NOT NULL, written REAL NOT NULL)"
@@ -26,10 +26,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, value TEXT NO
 
 def cache_path() -> Path:
     """EVALKIT_CACHE, or `evalkit` in the user's cache folder; in it `scores.sqlite`."""
-    if given := os.environ.get("EVALKIT_CACHE"):
-        return Path(given) / "scores.sqlite"
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "evalkit" / "scores.sqlite"
+    return shared_folder("EVALKIT_CACHE") / "scores.sqlite"
 
 
 class ScoreCache:

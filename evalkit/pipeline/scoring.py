@@ -50,7 +50,8 @@ class Scorer:
         self.cache = cache
         self._device = device
         self._resampler: Resampler = resampler
-        self._keys = {name: metric_key(m, device, DESCRIPTION[resampler]) for name, m in self.metrics.items()}
+        keyed = self.metrics if cache is not None else {}
+        self._keys = {name: metric_key(m, device, DESCRIPTION[resampler]) for name, m in keyed.items()}
         self._largest: dict[str, int] = {}  # metric -> padded samples that fit after it ran out of memory
         self._threads = ThreadPoolExecutor(max(1, len(self.metrics)), thread_name_prefix="metric")
         self._resamplers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="resample")
@@ -124,21 +125,21 @@ class Scorer:
         self, clips: Sequence[Tensor], rate: int, info: Sequence[ClipInfo], todo: Mapping[str, Sequence[int]]
     ) -> dict[str, ClipBatch]:
         """Metric -> the batch of all clips at its rate, where it works; metrics of one rate and place share it."""
-        made: dict[tuple[int, bool], ClipBatch] = {}
+        here = self._device if self._resampler == "device" else "cpu"  # where clips are resampled
+        source = [clip.to(here) for clip in clips]
+        made: dict[tuple[int, str], ClipBatch] = {}
         chosen: dict[str, ClipBatch] = {}
-        on_device = self._resampler == "device"
-        source = [clip.to(self._device if on_device else "cpu") for clip in clips]
         for name, metric in self.metrics.items():
             if not todo[name]:
                 continue
             target = metric.spec.sample_rate or rate
-            if (target, True) not in made:
+            if (target, here) not in made:
                 resampled = resample_all(source, rate, target, self._resampler, self._resamplers)
-                made[target, True] = ClipBatch.of(resampled, target, info)
-            on_cpu = metric.spec.cpu_only or self._device == "cpu"
-            if (target, on_cpu) not in made:
-                made[target, on_cpu] = made[target, True].to(self._device)
-            chosen[name] = made[target, on_cpu].to("cpu") if on_cpu else made[target, on_cpu]
+                made[target, here] = ClipBatch.of(resampled, target, info)
+            place = "cpu" if metric.spec.cpu_only else self._device
+            if (target, place) not in made:
+                made[target, place] = made[target, here].to(place)
+            chosen[name] = made[target, place]
         return chosen
 
     def _score(self, name: str, batch: ClipBatch, info: Sequence[ClipInfo], indices: Sequence[int]) -> list[Scored]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from metrics.folders import shared_folder
 from metrics.packages import sha256
 from metrics.weights.catalogue import Judge, find_judge, missing_carrier, parse
 from metrics.weights.lock import committed_lock, recorded
@@ -32,10 +33,7 @@ class JudgeWeights:
 
 def judges_folder() -> Path:
     """EVALKIT_JUDGES, or `evalkit/judges` in the user's cache folder."""
-    if given := os.environ.get("EVALKIT_JUDGES"):
-        return Path(given)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "evalkit" / "judges"
+    return shared_folder("EVALKIT_JUDGES", "judges")
 
 
 def judge_folder(judge: Judge) -> Path:

@@ -15,12 +15,13 @@ import torch
 from evalkit.pipeline.execute import made_ahead
 from evalkit.pipeline.judges import Choice, passports
 from evalkit.pipeline.plan import Utterance
-from evalkit.pipeline.resampling import DESCRIPTION, resample, resample_on_device
+from evalkit.pipeline.resampling import DESCRIPTION, resample_on_device
 from evalkit.pipeline.score_cache import ScoreCache, cache_path
 from evalkit.pipeline.scoring import Scorer
 from evalkit.pipeline.sources import Clip, FileSource
 from evalkit.suites import Item
 from metrics import ClipBatch, ClipInfo, Column, MetricSpec, Passport, Scores
+from metrics.recordings import resample
 
 RATE = 16000
 
@@ -147,6 +148,29 @@ def test_the_resampler_stands_in_the_passport_and_the_two_differ_little() -> Non
     with Scorer(choices, resampler="device") as scorer:
         values = scorer.score([speechlike], 24000, infos(["x"]))[0].values
     assert values["peak"] == pytest.approx(float(other.abs().max()), abs=1e-6)
+
+
+class Place(Peak):
+    """Remembers the batches that it is handed."""
+
+    def __init__(self, cpu_only: bool) -> None:
+        super().__init__()
+        self.spec = replace(Peak.spec, cpu_only=cpu_only)
+        self.batches: list[ClipBatch] = []
+
+    def score(self, batch: ClipBatch) -> Scores:
+        self.batches.append(batch)
+        return Scores(self.spec, len(batch))
+
+
+def test_clips_are_copied_to_the_device_once_and_stay_in_main_memory_for_who_works_there() -> None:
+    metrics = {"a": Place(False), "b": Place(False), "c": Place(True), "d": Place(True)}
+    choices = [Choice(name, metric) for name, metric in metrics.items()]  # type: ignore[arg-type]
+    with Scorer(choices, device="meta") as scorer:  # a device without memory: nothing can be computed there by mistake
+        scorer.score(clips(2), RATE, infos(["x", "y"]))
+    (a,), (b,), (c,), (d,) = (metric.batches for metric in metrics.values())
+    assert a.audio.device.type == "meta" and c.audio.device.type == "cpu"
+    assert a.audio._base is b.audio._base is not None and c.audio._base is d.audio._base is not None
 
 
 class Recorder:

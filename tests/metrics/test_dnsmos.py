@@ -164,5 +164,5 @@ def test_passports_tell_the_modes_apart() -> None:
 
 
 def test_an_unknown_choice_of_windows_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match=r"no windows 'most'; it has: compat, all\.$"):
+    with pytest.raises(ValueError, match=r"windows of dnsmos is 'most': it takes one of compat, all\.$"):
         DnsMos(windows="most")

@@ -84,7 +84,7 @@ def speech_half_a_frame_late(patch: pytest.MonkeyPatch) -> None:
 
 
 def not_resampled_for_the_vad(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(silero, "_at_16k", lambda clip, sample_rate: clip)
+    patch.setattr(silero, "resample", lambda clip, source, target: clip)
 
 
 @pytest.mark.parametrize("mutation", [speech_half_a_frame_late, not_resampled_for_the_vad])

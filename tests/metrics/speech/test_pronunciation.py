@@ -289,5 +289,5 @@ def test_a_damaged_calibration_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_wrong_readings_are_refused() -> None:
-    with pytest.raises(ValueError, match="one of suite, generated, not 'all'"):
+    with pytest.raises(ValueError, match="variants of pronunciation is 'all': it takes one of suite, generated"):
         PocketsphinxPronunciation(variants="all")
