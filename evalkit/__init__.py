@@ -11,6 +11,8 @@ The public Python API:
     read_recipe, merge_files
                       a merge as a file says it (what `evalkit merge` does)
     MergeSession      many merges of the same checkpoints, in memory
+    inspect_checkpoint, compare_vectors
+                      what a checkpoint is, and whether several can be merged (what `evalkit inspect` says)
     open_run, read_scores
                       a finished run and its rows
     EvalkitError      every error that a user can mend
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from evalkit.checkpoints import read_checkpoint, write_checkpoint
+    from evalkit.checkpoints.inspection import compare_vectors, inspect_checkpoint
     from evalkit.errors import EvalkitError
     from evalkit.merging import merge_checkpoints
     from evalkit.merging.files import merge_files
@@ -43,6 +46,8 @@ _HOMES = {
     "EvalkitError": "evalkit.errors",
     "MergeSession": "evalkit.merging.session",
     "Options": "evalkit.pipeline.job",
+    "compare_vectors": "evalkit.checkpoints.inspection",
+    "inspect_checkpoint": "evalkit.checkpoints.inspection",
     "load_suite": "evalkit.suites",
     "merge_checkpoints": "evalkit.merging",
     "merge_files": "evalkit.merging.files",
@@ -60,6 +65,8 @@ __all__ = [
     "EvalkitError",
     "MergeSession",
     "Options",
+    "compare_vectors",
+    "inspect_checkpoint",
     "load_suite",
     "merge_checkpoints",
     "merge_files",

@@ -51,7 +51,8 @@ class Checkpoint:
 
 def stem(path: Path) -> str:
     """What a checkpoint or a recipe is called: the file's name without its suffix, or the folder's name."""
-    return path.stem if path.suffix in (*READ_FORMATS, ".yaml", ".yml") else path.name or path.resolve().name
+    named = path if path.name not in ("", "..") else path.resolve()  # "." and ".." are folders too
+    return named.stem if named.suffix in (*READ_FORMATS, ".yaml", ".yml") else named.name
 
 
 def read_file(path: Path) -> Checkpoint:

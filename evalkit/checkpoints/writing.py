@@ -20,6 +20,7 @@ from torch import Tensor
 from evalkit.checkpoints.layouts import section_of
 from evalkit.checkpoints.reading import FORMATS
 from evalkit.errors import EvalkitError
+from evalkit.files import sha256_file
 
 
 def write_checkpoint(
@@ -30,15 +31,15 @@ def write_checkpoint(
     wrapper: Sequence[str] = (),
     dtype: torch.dtype | None = None,
     metadata: Mapping[str, str] | None = None,
-    before: Callable[[Path], None] | None = None,
+    before: Callable[[str, int], None] | None = None,
 ) -> None:
     """Write tensors (full key -> tensor) atomically, in the format that the suffix names.
 
     sections: the top-level dicts of a nested `.pth`; every key must then start with one of them. Empty: a flat state
     dict. wrapper: names of the dicts around it, outermost first. safetensors are always flat, and only they hold
-    metadata. dtype: what floating tensors are stored as; None keeps each one's own. before: called with the file when
-    it is complete, before it gets its name. Raises EvalkitError if the folder is missing, unwritable or full, or if
-    the keys do not fit the sections.
+    metadata. dtype: what floating tensors are stored as; None keeps each one's own. before: called with the sha256
+    and the size of the file when it is on the disk, before it gets its name. Raises EvalkitError if the folder is
+    missing, unwritable or full, or if the keys do not fit the sections.
     """
     if path.suffix not in FORMATS:
         raise EvalkitError(f"Cannot write {path}: a checkpoint ends in {', '.join(FORMATS)}.")
@@ -60,11 +61,7 @@ def write_checkpoint(
             mode = temporary.stat().st_mode
             save_file(_untied(flat), temporary, dict(metadata) if metadata else None)
             temporary.chmod(mode)  # save_file leaves a file that only its owner can read
-        with ThreadPoolExecutor(1) as disk:  # which takes its time, while `before` may read the file
-            synced = disk.submit(_sync, temporary)
-            if before is not None:
-                before(temporary)
-            synced.result()
+        _settle(temporary, before)
         temporary.replace(path)
         _sync(path.parent)  # makes the rename itself durable
     except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a failed write as RuntimeError
@@ -92,6 +89,19 @@ def _is_alive(process: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def _settle(complete: Path, before: Callable[[str, int], None] | None) -> None:
+    """Wait until a complete file is on the disk, and hash it meanwhile if `before` wants to know."""
+    disk = ThreadPoolExecutor(1)
+    try:
+        synced = disk.submit(_sync, complete)
+        digest = sha256_file(complete) if before is not None else ""
+        synced.result()
+    finally:
+        disk.shutdown(wait=False)  # Ctrl-C does not wait for the disk
+    if before is not None:
+        before(digest, complete.stat().st_size)
 
 
 def _own(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

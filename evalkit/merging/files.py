@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evalkit.checkpoints import CanonicalTensors, Checkpoint, read_checkpoint, spell, write_checkpoint
+from evalkit.checkpoints import CanonicalTensors, Checkpoint, Origin, read_checkpoint, spell, write_checkpoint
 from evalkit.checkpoints.mapping import MappedFiles
 from evalkit.checkpoints.read_file import FORMATS
 from evalkit.checkpoints.writing_folder import write_folder
@@ -66,7 +66,7 @@ def open_recipe(recipe: Recipe) -> Opened:
     whole = {name: checkpoint.tensors for name, checkpoint in checkpoints.items() if name != BASE}
     sources = make_sources(base, whole, recipe.canonical)
     adapted = {name: AdaptedTensors(sources[BASE], read_adapter(paths[name])) for name in adapters}
-    ordered = {name: adapted.get(name) or sources[name] for name in paths}
+    ordered = {name: adapted[name] if name in adapted else sources[name] for name in paths}
     plan = make_plan(
         ordered,
         {model.name: model.weights() for model in recipe.models},
@@ -125,7 +125,7 @@ def merge_files(recipe: Recipe, out: Path, text: str | None = None, overwrite: b
             written,
             sections=layout.sections(written),
             wrapper=layout.wrapper,
-            before=lambda complete: write_record(record, out, complete),
+            before=lambda sha256, size: write_record(record, out, sha256, size),
         )
     return MergedFile(out, record, report)
 
@@ -168,8 +168,8 @@ class _Layout:
     def spelled(self, result: Result) -> dict[str, Tensor]:
         """The tensor under the names of the layout, or of a checkpoint that has it if the layout lacks it."""
         if self.source is None:
-            tensor = result.tensor.to(self.dtype) if self.dtype and result.tensor.is_floating_point() else result.tensor
-            return {result.key: tensor}
+            plain = Origin((result.key,), result.tensor.shape, result.tensor.dtype)
+            return spell(result.key, result.tensor, plain, (result.tensor,), self.dtype)
         source = self.source if result.key in self.source else self._holder(result)
         origin, like = source.origins[result.key], source.stored(result.key)
         stored = self.plan.sources[result.equals].stored(result.key) if result.equals and origin.folded else ()

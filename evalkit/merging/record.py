@@ -11,7 +11,7 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.checkpoints.inspection.provenance import FORMAT, METADATA_KEY, SUFFIX
-from evalkit.files import sha256_file, write_json
+from evalkit.files import write_json
 from evalkit.merging.recipe import Recipe
 from evalkit.merging.report import MergeReport
 
@@ -48,11 +48,11 @@ def as_metadata(record: Mapping[str, Any]) -> dict[str, str]:
     return {METADATA_KEY: json.dumps(record, ensure_ascii=False), "format": "pt"}
 
 
-def write_record(record: Mapping[str, Any], checkpoint: Path, complete: Path) -> None:
-    """Write the record of a checkpoint that is complete as `complete` and about to be called `checkpoint`.
+def write_record(record: Mapping[str, Any], checkpoint: Path, sha256: str, size: int) -> None:
+    """Write the record of a checkpoint of this sha256 and size that is about to get its name.
 
     Written first, so that whoever is interrupted in between leaves a record whose sha256 is not the file's, never a
     file with no record.
     """
-    result = {"file": checkpoint.name, "sha256": sha256_file(complete), "bytes": complete.stat().st_size}
+    result = {"file": checkpoint.name, "sha256": sha256, "bytes": size}
     write_json(record_path(checkpoint), {**record, "result": result})

@@ -87,8 +87,9 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except EvalkitError as error:
-        sentence = str(error)
-        raise error if str(path) in sentence else EvalkitError(f"{path}: {sentence}") from error
+        if str(path) in str(error):
+            raise
+        raise EvalkitError(f"{path}: {error}") from error
 
 
 def parse_settings(spec: EngineSpec, settings: Sequence[str]) -> dict[str, Any]:

@@ -25,11 +25,14 @@ def find_references(given: Path | None, checkpoint: Path | None) -> tuple[Path, 
     """
     if given is not None:
         return _clips(given, "--reference")
-    card = checkpoint and checkpoint.with_name(f"{stem(checkpoint)}.toml")
-    if card is None or not card.is_file():
+    if checkpoint is None:
         return ()
-    named = _read_card(card).get("reference")
-    return _clips(card.parent / named, str(card)) if named else ()
+    named = checkpoint if checkpoint.name not in ("", "..") else checkpoint.resolve()  # "." is a folder too
+    card = named.with_name(f"{stem(named)}.toml")
+    if not card.is_file():
+        return ()
+    clips = _read_card(card).get("reference")
+    return _clips(card.parent / clips, str(card)) if clips else ()
 
 
 def check_references(paths: Sequence[Path], choices: Sequence[Choice]) -> None:

@@ -179,3 +179,21 @@ def test_an_adapter_is_run_on_its_base(evalkit: Call, tmp_path: Path) -> None:
     assert evalkit("run", moved, "--base", VOICES / "base.pth", *arguments).exit_code == 0
     wrong = evalkit("run", VOICES / "sarah.pth", "--base", VOICES / "base.pth", *arguments)
     assert wrong.exit_code == 2 and "is no LoRA adapter" in wrong.stderr
+
+
+def test_an_adapter_is_run_from_inside_its_folder(
+    evalkit: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "." has no name of its own; the run, and the card beside the folder, still do."""
+    folder = tmp_path / "voice-v1.0"
+    folder.mkdir()
+    for file in (VOICES / "sarah-lora-r8").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "voice-v1.0.toml").write_text('reference = "nowhere/"\n')
+    monkeypatch.chdir(folder)
+    arguments = ("--base", VOICES / "base.pth", "--suite", "smoke", "--limit", "1", "--metrics", "signal")
+    refused = evalkit("run", ".", *arguments, "--out", tmp_path / "runs")
+    assert refused.exit_code == 2 and "nowhere" in refused.stderr
+    (tmp_path / "voice-v1.0.toml").unlink()
+    assert evalkit("run", ".", *arguments, "--out", tmp_path / "runs").exit_code == 0
+    assert "-voice-v1.0-smoke-" in next((tmp_path / "runs").iterdir()).name

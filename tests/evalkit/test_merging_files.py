@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from kokoro_shapes import kokoro_checkpoint
+from kokoro_shapes import LAYOUT, kokoro_checkpoint
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -52,6 +53,20 @@ def kokoro(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kokoro_checkpoint(folder / "sarah.pth", seed=1, spelling="new", base=0, small=True)
     kokoro_checkpoint(folder / "sumit.pth", seed=2, spelling="new", base=0, small=True)
     return folder
+
+
+def test_the_layout_is_that_of_the_release(kokoro: Path) -> None:
+    """548 tensors, 81,763,410 parameters with weight norm taken as the weight, 89 layers with weight norm."""
+    layout = json.loads(LAYOUT.read_text())
+    assert {section: sum(1 + (dim is not None) for _, dim in names.values()) for section, names in layout.items()} == {
+        "bert": 25, "bert_encoder": 2, "predictor": 122, "decoder": 375, "text_encoder": 24
+    }  # fmt: skip
+    tensors = [entry for names in layout.values() for entry in names.values()]
+    magnitudes = sum(shape[dim] for shape, dim in tensors if dim is not None)
+    assert sum(math.prod(shape) for shape, _ in tensors) + magnitudes == 81_763_410
+    assert sum(dim is not None for _, dim in tensors) == 89
+    checkpoint = read_checkpoint(kokoro / "base.pth")
+    assert len(checkpoint.tensors) == 548 and checkpoint.sections == tuple(layout)
 
 
 def published(base: Path, sarah: Path, sumit: Path, alpha: float, beta: float) -> dict[str, dict[str, Tensor]]:
@@ -161,8 +176,9 @@ def test_what_a_type_cannot_hold_is_refused_and_nothing_is_written(tmp_path: Pat
     for name, value in (("base", 1.0), ("sarah", 9e4), ("sumit", 1.0)):
         write_checkpoint(tmp_path / f"{name}.pth", {"net.w": torch.tensor([value])})
     out = tmp_path / "merged.pth"
-    with pytest.raises(EvalkitError, match=r"'net\.w' holds numbers too large for float16; write float32"):
-        merge_files(recipe(tmp_path, {"sarah": 1.0, "sumit": 0.0}, dtype="float16"), out)
+    for layout in (None, "canonical"):
+        with pytest.raises(EvalkitError, match=r"'net\.w' holds numbers too large for float16; write float32"):
+            merge_files(recipe(tmp_path, {"sarah": 1.0, "sumit": 0.0}, dtype="float16", layout=layout), out)
     assert not out.exists() and not record_path(out).exists()
 
 

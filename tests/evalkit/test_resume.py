@@ -91,7 +91,7 @@ def test_interrupt_exits_with_130_and_says_how_to_go_on(checkpoint: Path, tmp_pa
     process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=120)
     assert process.returncode == 130, message
-    assert "same command goes on" in message and "Traceback" not in message
+    assert "give the same command again to go on" in message and "Traceback" not in message
 
 
 def test_two_processes_never_write_one_run(checkpoint: Path, tmp_path: Path) -> None:
