@@ -73,9 +73,12 @@ def merge(
 
         evalkit merge recipe.yaml -o merged.pth
     """
+    import torch
+
     from evalkit.merging.files import merge_files
     from evalkit.merging.recipe import SUFFIXES, read_recipe
 
+    torch.set_num_threads(1)  # merging is bound by memory: more threads only get into the way of the one that hashes
     said = {
         "base": base,
         "method": method,
