@@ -71,11 +71,11 @@ class Settings(BaseModel):
 def read_settings(folder: Path) -> Settings:
     """Read `adapter_config.json`. Raises EvalkitError if it is missing, damaged, too large or of another kind."""
     path = folder / CONFIG
+    if not path.is_file():  # reading a pipe would wait forever
+        raise EvalkitError(f"{folder} is not a peft adapter folder: it has no file {CONFIG}.")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_CONFIG + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise EvalkitError(f"{folder} is not a peft adapter folder: it has no {CONFIG}.") from error
     except OSError as error:
         raise EvalkitError(f"The adapter's settings {path} cannot be read: {error.strerror or error}.") from error
     if len(content) > LARGEST_CONFIG:

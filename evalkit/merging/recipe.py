@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,6 +86,8 @@ def read_recipe(path: Path) -> tuple[Recipe, str]:
     Raises EvalkitError in one sentence for a file that is missing, no YAML, or says what a recipe cannot.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait forever
+            raise EvalkitError(f"The recipe {path} is no file; name the .yaml itself.")
         if path.stat().st_size > LARGEST:
             raise EvalkitError(f"The recipe {path} is larger than a megabyte; is it a recipe?")
         text = path.read_text(encoding="utf-8")

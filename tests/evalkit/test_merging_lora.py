@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -273,3 +274,8 @@ def test_the_base_is_looked_for_beside_the_adapter_and_above_it(tmp_path: Path) 
     assert find_base(adapter(tmp_path / "a", base_model_name_or_path=str(tmp_path / "base.pth"))) is not None
     for name in ("hexgrad/Kokoro-82M", "", None, "x" * 5000, "a\0b", "~/base.pth"):
         assert find_base(adapter(tmp_path / "a", base_model_name_or_path=name)) is None
+
+
+def test_settings_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "adapter_config.json")
+    assert "not a peft adapter folder" in refusal(tmp_path)

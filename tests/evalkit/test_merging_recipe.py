@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,9 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     assert "cannot be read as text" in refusal(tmp_path / "binary.yaml")
     assert "larger than a megabyte" in refusal(write(tmp_path, "#" * 2**20 + "\n\n"))
-    assert "cannot be read" in refusal(tmp_path)
+    assert "is no file" in refusal(tmp_path)
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "is no file" in refusal(tmp_path / "pipe.yaml")
 
 
 def test_a_checkpoint_is_called_by_its_stem(tmp_path: Path) -> None:
