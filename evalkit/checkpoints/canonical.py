@@ -129,21 +129,20 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor, key: str) -> Tensor:
     rows = direction.shape[0] if magnitude.ndim and magnitude.shape[0] == direction.shape[0] else 0
     step = max(1, BLOCK * rows // max(1, direction.numel())) if rows else 0
     if not rows or step >= rows:
-        return _fold(magnitude, direction)
+        return _fold_into(result, magnitude, direction)
     for start in range(0, rows, step):  # each row has a norm of its own
-        result[start : start + step] = _fold(magnitude[start : start + step], direction[start : start + step])
+        part = slice(start, start + step)
+        _fold_into(result[part], magnitude[part], direction[part])
     return result
 
 
-def _fold(magnitude: Tensor, direction: Tensor) -> Tensor:
-    if magnitude.ndim == 0:
-        reduced = list(range(direction.ndim))
-    else:
-        reduced = [dim for dim, size in enumerate(magnitude.shape) if size == 1]
+def _fold_into(result: Tensor, magnitude: Tensor, direction: Tensor) -> Tensor:
+    everything = range(direction.ndim)
+    reduced = [dim for dim in everything if magnitude.ndim == 0 or magnitude.shape[dim] == 1]
     v = direction.to(torch.float64, copy=True)
     # No dimension left to reduce would mean "all of them" to torch: there, each element is its own norm.
     norm = torch.linalg.vector_norm(v, dim=reduced, keepdim=True) if reduced else v.abs()
-    return v.div_(norm).mul_(magnitude.double()).float().reshape(direction.shape)
+    return result.copy_(v.mul_(magnitude.double() / norm))
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
