@@ -32,8 +32,11 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 IDS = ["-".join([name, *(f"{key}={value}" for key, value in options.items())]) for name, options in VARIANTS]
 every_method = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
-# What the mathematics scales with the weights: not a fixed epsilon, not a softmax.
+# Defined by a fixed size of change, or by a softmax: these do not scale with the weights.
 UNSCALED = {"ram", "ram_plus", "arcee_fusion"}
+every_scaled_method = pytest.mark.parametrize(
+    ("name", "options"), [variant for variant in VARIANTS if variant[0] not in UNSCALED]
+)
 SHAPES = [(), (0,), (0, 3), (3, 0), (1,), (1, 1), (6,), (4, 5), (2, 3, 4), (2, 3, 1, 2)]
 NAMES = ("anna", "ben", "cleo")
 
@@ -119,11 +122,9 @@ def test_the_order_of_parents_does_not_matter(name: str, options: dict[str, Any]
         torch.testing.assert_close(shuffled, merged, rtol=1e-6, atol=1e-6)
 
 
-@every_method
+@every_scaled_method
 @pytest.mark.parametrize("power", [-20, -3, 7])
 def test_scaling_every_checkpoint_scales_the_merge(name: str, options: dict[str, Any], power: int) -> None:
-    if name in UNSCALED:
-        pytest.skip("defined with a fixed size of change or a softmax")
     method = find_method(name)
     base, tensors = draw((12, 20), count_of(method))
     merged = merge(method, base, tensors, options)
