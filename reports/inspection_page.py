@@ -10,7 +10,7 @@ from markupsafe import Markup
 from reports.heatmap import CAPTION, heat_map
 from reports.html import _ASSETS, _environment
 from reports.inspection_tables import pair_table, section_table, summary_table, vector_table
-from reports.inspection_text import facts, printable
+from reports.inspection_text import facts, judgements, printable
 from reports.values import date
 
 _LISTED = 200  # names in a list of a page: a wrong base may have thousands
@@ -34,7 +34,7 @@ def render_inspection(found: Mapping[str, Any]) -> str:
         "base": printable(vectors["base"]) if vectors and vectors["base"] else None,
         "created": date(found["created"]),
         "version": found["evalkit"],
-        "judgements": _judgements(checkpoints, vectors),
+        "judgements": _judgements(found),
         "summary": summary_table(checkpoints),
         "checkpoints": [
             {
@@ -50,19 +50,10 @@ def render_inspection(found: Mapping[str, Any]) -> str:
     return _environment().get_template("inspection.html.j2").render(context)
 
 
-def _judgements(
-    checkpoints: Sequence[Mapping[str, Any]], vectors: Mapping[str, Any] | None
-) -> list[tuple[str, str, str]]:
-    """(level, topic, sentence), the worst first. Of several checkpoints, what is fine in a single file goes unsaid."""
-    single = [
-        (said["level"], said["topic"], f"{checkpoint['name']}: {said['says']}" if vectors else said["says"])
-        for checkpoint in checkpoints
-        for said in checkpoint["judgements"]
-        if vectors is None or said["level"] != "ok"
-    ]
-    together = [(said["level"], said["topic"], said["says"]) for said in (vectors or {}).get("judgements", ())]
-    ordered = sorted([*single, *together], key=lambda said: _ORDER.index(said[0]))
-    return [(level, topic, printable(says)) for level, topic, says in ordered]
+def _judgements(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(level, topic, sentence), the worst first."""
+    ordered = sorted(judgements(found), key=lambda said: _ORDER.index(said["level"]))
+    return [(said["level"], said["topic"], printable(said["says"])) for said in ordered]
 
 
 def _vectors(vectors: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.heatmap import CAPTION, heat_map, terminal_heatmaps
 from reports.inspection_tables import TextTable, pair_table, section_table, summary_table, vector_table
-from reports.inspection_text import facts, printable
+from reports.inspection_text import facts, judgements, printable
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -25,7 +25,7 @@ def terminal_inspection(found: Mapping[str, Any], width: int, layers: str = "aut
     if vectors is None:
         lines = TextTable(checkpoints[0]["name"], ("", ""), tuple(facts(checkpoints[0])))
         parts: list[RenderableType] = [_rich(lines), "", _rich(section_table(checkpoints[0])), ""]
-        return Group(*parts, *_judgements(checkpoints[0]["judgements"]))
+        return Group(*parts, *_judgements(judgements(found)))
     parts = [_rich(summary_table(checkpoints)), "", _rich(vector_table(vectors)), ""]
     if vectors["overall"]["pairs"]:
         parts += [_rich(pair_table(vectors)), ""]
@@ -35,21 +35,15 @@ def terminal_inspection(found: Mapping[str, Any], width: int, layers: str = "aut
         parts += [*terminal_heatmaps("By layer", heat_map(vectors, vectors["layers"]), width), ""]
     elif layers == "auto":
         parts += [f"{len(vectors['layers'])} layers are folded into sections; --layers all shows them.", ""]
-    of_files = [
-        {**said, "says": f"{checkpoint['name']}: {said['says']}"}
-        for checkpoint in checkpoints
-        for said in checkpoint["judgements"]
-        if said["level"] != "ok"
-    ]
-    return Group(*parts, *_judgements([*of_files, *vectors["judgements"]]))
+    return Group(*parts, *_judgements(judgements(found)))
 
 
-def _judgements(judgements: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
+def _judgements(found: Iterable[Mapping[str, Any]]) -> list[RenderableType]:
     from rich.text import Text
 
     return [
         Text.assemble((f"{said['level']:<8}", _STYLE[said["level"]]), f" {said['topic']}: {printable(said['says'])}")
-        for said in judgements
+        for said in found
     ]
 
 

@@ -52,6 +52,23 @@ def facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines + _record(found["provenance"])
 
 
+def judgements(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """All that is said of one checkpoint; of several, what is wrong with each file, under its name, then the vectors'.
+
+    found: what `evalkit inspect --json` prints.
+    """
+    checkpoints, vectors = found["checkpoints"], found["vectors"]
+    if vectors is None:
+        return list(checkpoints[0]["judgements"])
+    of_files = [
+        {**said, "says": f"{checkpoint['name']}: {said['says']}"}
+        for checkpoint in checkpoints
+        for said in checkpoint["judgements"]
+        if said["level"] != "ok"
+    ]
+    return [*of_files, *vectors["judgements"]]
+
+
 def engine_text(found: Mapping[str, Any]) -> str:
     if found["engine"]:
         return str(found["engine"])

@@ -18,7 +18,9 @@ T = TypeVar("T")
 
 # Left at the front, or after the section, by DataParallel (Kokoro: `bert.module.encoder...`) and torch.compile; F5-TTS
 # puts `ema_model.` before every key of its averaged weights.
-WRAPPING_PREFIX = re.compile(r"^(?:([^.]+\.)?(?:module|_orig_mod)|ema_model)\.")
+WRAPPERS = ("module", "_orig_mod")
+AVERAGE = "ema_model"
+WRAPPING_PREFIX = re.compile(rf"^(?:([^.]+\.)?(?:{'|'.join(WRAPPERS)})|{AVERAGE})\.")
 # torch.nn.utils.weight_norm and torch.nn.utils.parametrizations.weight_norm.
 OLD_HALF = re.compile(r"^(?P<module>(?:.*\.)?)(?P<name>weight)_(?P<half>[gv])$")
 NEW_HALF = re.compile(r"^(?P<module>(?:.*\.)?)parametrizations\.(?P<name>[^.]+)\.original(?P<half>[01])$")
@@ -81,7 +83,7 @@ class CanonicalTensors(Mapping[str, Tensor]):
         self.folded = tuple(key for key, origin in self.origins.items() if origin.folded)
 
     def __getitem__(self, key: str) -> Tensor:
-        stored = [self._tensors[name] for name in self.origins[key].keys]
+        stored = self.stored(key)
         if len(stored) == 2:
             return fold_weight_norm(stored[0], stored[1], key)
         return stored[0].float() if stored[0].is_floating_point() else stored[0]

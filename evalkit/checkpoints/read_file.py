@@ -26,6 +26,7 @@ Format = Literal["pth", "safetensors"]
 FORMATS: Mapping[str, Format] = {".pth": "pth", ".pt": "pth", ".safetensors": "safetensors"}
 # What it reads: `.bin` is Hugging Face's name for what torch saves, `.ckpt` Lightning's.
 READ_FORMATS: Mapping[str, Format] = {**FORMATS, ".bin": "pth", ".ckpt": "pth"}
+RECIPES = (".yaml", ".yml")
 # Tied weights and shared layers repeat a tensor a few times; a hostile file could repeat one a thousand times.
 REPEATS_LIMIT = 32
 
@@ -52,7 +53,7 @@ class Checkpoint:
 def stem(path: Path) -> str:
     """What a checkpoint or a recipe is called: the file's name without its suffix, or the folder's name."""
     named = path if path.name not in ("", "..") else path.resolve()  # "." and ".." are folders too
-    return named.stem if named.suffix in (*READ_FORMATS, ".yaml", ".yml") else named.name
+    return named.stem if named.suffix in (*READ_FORMATS, *RECIPES) else named.name
 
 
 def read_file(path: Path) -> Checkpoint:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.cli import options as o
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, some
 
 if TYPE_CHECKING:
     from evalkit.merging.files import MergedFile
@@ -75,8 +75,9 @@ def merge(
     """
     import torch
 
+    from evalkit.checkpoints.read_file import RECIPES
     from evalkit.merging.files import merge_files
-    from evalkit.merging.recipe import SUFFIXES, read_recipe
+    from evalkit.merging.recipe import read_recipe
 
     torch.set_num_threads(1)  # merging is bound by memory: more threads only get into the way of the one that hashes
     said = {
@@ -90,7 +91,7 @@ def merge(
     }
     said = {name: value for name, value in said.items() if value is not None}
     text = None
-    if len(models) == 1 and models[0].lower().endswith(SUFFIXES):
+    if len(models) == 1 and models[0].lower().endswith(RECIPES):
         extra = [f"--{name}" for name in said] + ["--layers"] * bool(layers) + ["--set"] * bool(settings)
         if extra:
             raise EvalkitError(f"{extra[0]} does not go with a recipe; say it in {models[0]}.")
@@ -183,8 +184,6 @@ def _show(merged: MergedFile, as_json: bool) -> None:
 
 def _fates(merged: MergedFile) -> list[str]:
     """What became of the tensors, in plain sentences; the record has the lists whole."""
-    from evalkit.errors import some
-
     report = merged.report
     lines = [f"{len(report.merged)} tensors merged, {len(report.same)} the same in all and taken over."]
     if folded := max(len(keys) for keys in report.folded.values()):

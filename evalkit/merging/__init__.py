@@ -1,7 +1,7 @@
 """Merging: methods as pure tensor functions, whole checkpoints merged by them, LoRA adapters."""
 
 from evalkit.merging.base import MergeMethod, merge_method
-from evalkit.merging.lora import Adapter, adapter_vectors, fold_adapter, fold_adapters, read_adapter
+from evalkit.merging.lora import Adapter, fold_adapter, fold_adapters, read_adapter
 from evalkit.merging.lora_combine import combine_adapters
 from evalkit.merging.lora_config import find_base
 from evalkit.merging.lora_extract import Energies, extract_adapter
@@ -17,7 +17,6 @@ __all__ = [
     "MergeMethod",
     "MergeReport",
     "Merged",
-    "adapter_vectors",
     "combine_adapters",
     "extract_adapter",
     "find_base",

@@ -25,7 +25,7 @@ from evalkit.merging.merge import make_sources
 from evalkit.merging.plan import Plan, Result, make_plan
 from evalkit.merging.recipe import CANONICAL, Recipe
 from evalkit.merging.record import as_metadata, make_record, write_record
-from evalkit.merging.report import Merged, MergeReport, Tally
+from evalkit.merging.report import Merged, MergeReport, Tally, carry_out
 from evalkit.registry import unknown
 
 
@@ -84,9 +84,7 @@ def merge_recipe(recipe: Recipe) -> tuple[Merged, list[dict[str, Any]]]:
     """Merge as a recipe says, in memory: canonical float32 weights with their report, and the parents' records."""
     opened = open_recipe(recipe)
     with _hashing(opened) as hashes:
-        tally = Tally(opened.plan)
-        tensors = {result.key: result.tensor for result in tally.watch()}
-        return Merged(tensors, tally.report()), _parents(opened, hashes)
+        return carry_out(opened.plan), _parents(opened, hashes)
 
 
 def merge_files(recipe: Recipe, out: Path, text: str | None = None, overwrite: bool = False) -> MergedFile:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from evalkit.checkpoints import canonical
+from evalkit.checkpoints import canonical, is_finite
 from evalkit.errors import EvalkitError
 from evalkit.merging.lora_match import spelled_as_base
 from evalkit.merging.lora_read import read_adapter
 from evalkit.merging.lora_update import Adapter, LowRank
 
-__all__ = ["Adapter", "LowRank", "adapter_vectors", "fold_adapter", "fold_adapters", "read_adapter"]
+__all__ = ["Adapter", "LowRank", "fold_adapter", "fold_adapters", "folded_tensor", "read_adapter"]
 
 # Canonical key of the base -> coefficient of an adapter there.
 Coefficient = Callable[[str], float]
@@ -58,16 +58,6 @@ def fold_adapters(base: Mapping[str, Tensor], parts: Sequence[tuple[Adapter, Coe
     return tensors
 
 
-def adapter_vectors(base: Mapping[str, Tensor], adapter: Adapter) -> dict[str, Tensor]:
-    """Canonical key -> effective weight of base and adapter, float32, of the tensors that the adapter changes.
-
-    A merge method takes these as a parent's tensors beside the base's (what is not here, the parent has as the base
-    has it); `fold_adapter` gives the whole checkpoint. Raises EvalkitError as `fold_adapter` does.
-    """
-    folded = fold_adapter(base, adapter)
-    return {key: folded[key] for key in spelled_as_base(adapter.keys(), folded, adapter.source)}
-
-
 # (adapter, its own name of the tensor, coefficient)
 _Term = tuple[Adapter, str, float]
 
@@ -86,7 +76,7 @@ def folded_tensor(key: str, start: Tensor, terms: Sequence[_Term]) -> Tensor:
     rest = 1.0 - math.fsum(factor for _, _, factor in terms)
     result = (moved.add_(start, alpha=rest) if rest else moved).float()
     names = " and ".join(adapter.source for adapter, _, _ in terms)
-    if not result.isfinite().all():
+    if not is_finite(result):
         raise EvalkitError(f"'{key}' is not finite with {names} folded in; use a smaller weight or another base.")
     if torch.equal(result, start) and _is_update(terms):
         raise EvalkitError(

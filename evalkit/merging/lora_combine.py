@@ -11,6 +11,7 @@ from pathlib import PurePath
 import torch
 from torch import Tensor
 
+from evalkit.checkpoints import is_finite
 from evalkit.errors import EvalkitError
 from evalkit.merging.base import MergeMethod, Site, find_method
 from evalkit.merging.lora_svd import compress, truncate
@@ -173,7 +174,7 @@ def _merged(
         zero, vectors = deltas.of(module)
         site = Site(f"{module}.weight", deltas.names(), seed)
         delta = merge(zero, vectors, deltas.weights, site=site, survey=survey, **settings)
-        if not delta.isfinite().all():
+        if not is_finite(delta):
             raise EvalkitError(f"'{merge.name}' makes the update of '{module}' not finite; use smaller coefficients.")
         full = sum(update.rank for update, _ in parts[module])
         cut[module] = truncate(delta, rank or full, parts[module][0][0].storage)

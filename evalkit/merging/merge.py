@@ -11,7 +11,7 @@ from evalkit.checkpoints import CanonicalTensors
 from evalkit.errors import EvalkitError
 from evalkit.merging.align import BASE, ERROR, Sources
 from evalkit.merging.plan import make_plan
-from evalkit.merging.report import Merged, Tally
+from evalkit.merging.report import Merged, carry_out
 from evalkit.merging.weights import Weight
 
 
@@ -33,10 +33,7 @@ def merge_checkpoints(
     the method; unmatched: "error", "base" or "keep:PARENT". Raises EvalkitError, naming the keys, for tensors without a
     partner, NaN or infinity, and coefficients that are missing or misspelt.
     """
-    plan = make_plan(make_sources(base, parents, respell), weights, method, options, seed, unmatched)
-    tally = Tally(plan)
-    tensors = {result.key: result.tensor for result in tally.watch()}
-    return Merged(tensors, tally.report())
+    return carry_out(make_plan(make_sources(base, parents, respell), weights, method, options, seed, unmatched))
 
 
 def make_sources(

@@ -13,6 +13,7 @@ from evalkit.checkpoints import is_finite, non_finite
 from evalkit.errors import EvalkitError, some
 from evalkit.merging.align import BASE, ERROR, Alignment, Sources, align
 from evalkit.merging.base import MergeMethod, Site, find_method
+from evalkit.merging.methods.linear import linear, task_arithmetic
 from evalkit.merging.ties import find_ties
 from evalkit.merging.weights import Weight, resolve
 from evalkit.registry import unknown
@@ -114,7 +115,7 @@ class Plan:
         return Result(key, tensor, "merged", equals, moved, norm)
 
     def _statistics(self, key: str, base: Tensor | None, tensors: list[Tensor]) -> Tensor:
-        average = find_method("linear" if base is None else "task_arithmetic")
+        average = linear if base is None else task_arithmetic
         tensor = average(base, tensors, self.weights[key])
         if key.endswith(VARIANCE) and bool((tensor < 0).any()):
             raise EvalkitError(f"The merge gives a negative variance in '{key}'; use smaller coefficients.")
@@ -177,9 +178,9 @@ def make_plan(
     tensors or by layer. Raises EvalkitError, naming what is wrong, for tensors without a partner, coefficients that
     are missing, misspelt or no numbers, and options the method lacks.
     """
-    _check(sources, weights, find_method(method))
+    merge = _checked(sources, weights, method)
     alignment = align(sources, unmatched)
-    return plan_aligned(sources, alignment, find_ties(sources, alignment.merged), weights, method, options, seed)
+    return _plan(sources, alignment, find_ties(sources, alignment.merged), weights, merge, options, seed)
 
 
 def plan_aligned(
@@ -192,15 +193,26 @@ def plan_aligned(
     seed: int,
 ) -> Plan:
     """`make_plan` for checkpoints whose tensors were matched before."""
-    merge = find_method(method)
-    _check(sources, weights, merge)
+    return _plan(sources, alignment, ties, weights, _checked(sources, weights, method), options, seed)
+
+
+def _plan(
+    sources: Sources,
+    alignment: Alignment,
+    ties: Mapping[str, str],
+    weights: Mapping[str, Weight],
+    merge: MergeMethod,
+    options: Mapping[str, Any] | None,
+    seed: int,
+) -> Plan:
     parents = tuple(name for name in sources if name != BASE)
     by_key = resolve(alignment.merged, {name: weights[name] for name in parents}, merge.by_layer)
     return Plan(sources, parents, merge, merge.settings(options or {}), by_key, alignment, ties, seed)
 
 
-def _check(sources: Sources, weights: Mapping[str, Weight], merge: MergeMethod) -> None:
-    """Raise EvalkitError unless the method can merge these checkpoints and every parent has its coefficient."""
+def _checked(sources: Sources, weights: Mapping[str, Weight], method: str) -> MergeMethod:
+    """The method. Raises EvalkitError unless it can merge these checkpoints and every parent has its coefficient."""
+    merge = find_method(method)
     parents = [name for name in sources if name != BASE]
     if not parents:
         raise EvalkitError("There is nothing to merge: name at least one parent checkpoint.")
@@ -213,6 +225,7 @@ def _check(sources: Sources, weights: Mapping[str, Weight], merge: MergeMethod) 
     absent = [name for name in parents if name not in weights]
     if absent:
         raise EvalkitError(f"There is no coefficient for {', '.join(absent)}; give one, 0 to omit.")
+    return merge
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:

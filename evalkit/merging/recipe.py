@@ -14,7 +14,6 @@ from evalkit.errors import EvalkitError
 from evalkit.merging.align import BASE, ERROR
 from evalkit.merging.weights import LayerWeights, Weight
 
-SUFFIXES = (".yaml", ".yml")
 LARGEST = 2**20  # bytes; a recipe is a page of text
 CANONICAL = "canonical"
 
@@ -86,9 +85,10 @@ def read_recipe(path: Path) -> tuple[Recipe, str]:
     Raises EvalkitError in one sentence for a file that is missing, no YAML, or says what a recipe cannot.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait forever
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait forever
             raise EvalkitError(f"The recipe {path} is no file; name the .yaml itself.")
-        if path.stat().st_size > LARGEST:
+        if status.st_size > LARGEST:
             raise EvalkitError(f"The recipe {path} is larger than a megabyte; is it a recipe?")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

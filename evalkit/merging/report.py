@@ -115,3 +115,10 @@ class Merged:
 
     tensors: Mapping[str, Tensor]
     report: MergeReport
+
+
+def carry_out(plan: Plan) -> Merged:
+    """The whole merge, in memory."""
+    tally = Tally(plan)
+    tensors = {result.key: result.tensor for result in tally.watch()}
+    return Merged(tensors, tally.report())

@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from evalkit.checkpoints import canonical, read_checkpoint
+from evalkit.checkpoints.read_file import RECIPES
 from evalkit.errors import EvalkitError
 from evalkit.merging.adapted import is_adapter
 from evalkit.merging.files import merge_recipe
 from evalkit.merging.lora_config import find_base
-from evalkit.merging.recipe import SUFFIXES, Model, Recipe, read_recipe
+from evalkit.merging.recipe import Model, Recipe, read_recipe
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def read_weights(path: Path, base: Path | None = None) -> Weights:
         return _merged(_adapter_recipe(path, base), "adapter")
     if base is not None:
         raise EvalkitError(f"--base {base}: {path} is no LoRA adapter; leave the base out.")
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in RECIPES:
         return _merged(read_recipe(path)[0], "recipe")
     checkpoint = read_checkpoint(path)
     weights = canonical(checkpoint.tensors)

@@ -19,10 +19,10 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import save_file
 from torch import Tensor
 
-from evalkit.checkpoints import canonical
+from evalkit.checkpoints import CanonicalTensors, canonical
 from evalkit.errors import EvalkitError
 from evalkit.merging import fold_adapter, read_adapter
-from evalkit.merging.lora import adapter_vectors
+from evalkit.merging.adapted import AdaptedTensors
 from evalkit.merging.lora_config import Settings, find_base
 from evalkit.merging.lora_match import spelled_as_base
 
@@ -83,11 +83,13 @@ def test_folding_is_pefts_formula(tmp_path: Path, rslora: bool) -> None:
     assert all(tensor.dtype == torch.float32 for tensor in folded.values())
 
 
-def test_vectors_are_the_changed_tensors_alone(tmp_path: Path) -> None:
+def test_as_a_parent_of_a_merge_it_changes_its_targets_alone(tmp_path: Path) -> None:
     read = read_adapter(adapter(tmp_path / "a"))
-    vectors, folded = adapter_vectors(base(), read), fold_adapter(base(), read)
-    assert set(vectors) == {"encoder.proj.weight", "decoder.conv.weight"}
-    assert all(torch.equal(tensor, folded[key]) for key, tensor in vectors.items())
+    start = CanonicalTensors(base())
+    parent, folded = AdaptedTensors(start, read), fold_adapter(base(), read)
+    changed = {key for key in parent if not torch.equal(parent[key], start[key])}
+    assert changed == {"encoder.proj.weight", "decoder.conv.weight"}
+    assert set(parent) == set(folded) and all(torch.equal(parent[key], folded[key]) for key in folded)
 
 
 def test_a_rank_of_its_own_needs_a_rank_pattern(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from evalkit.checkpoints.canonical import OLD_HALF, CanonicalTensors, fingerprint
+from evalkit.checkpoints.canonical import AVERAGE, OLD_HALF, WRAPPERS, CanonicalTensors, fingerprint
 from evalkit.checkpoints.inspection.contents import scan, sections_of
 from evalkit.checkpoints.inspection.provenance import METADATA_KEY, find_record
 from evalkit.checkpoints.inspection.report import Contents, File, Inspection, Judgement, Spelling
@@ -21,7 +21,7 @@ from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
 from evalkit.registry import ENGINES
 
-PREFIXES = ("module", "_orig_mod", "ema_model")
+PREFIXES = (*WRAPPERS, AVERAGE)
 ADAPTER = ".lora_"
 SHOWN = 3
 LONGEST_EXTRA = 200  # characters of a text that stands beside the tensors
