@@ -17,7 +17,7 @@ from evalkit.checkpoints.pickles import check_torch_file
 from evalkit.checkpoints.read_tree import flatten, split_counters
 from evalkit.checkpoints.safe_files import regular_size
 from evalkit.checkpoints.safe_json import BYTES_LIMIT, json_object
-from evalkit.checkpoints.safe_keys import check_count, check_key
+from evalkit.checkpoints.safe_keys import check_count, check_key, shown
 from evalkit.errors import EvalkitError
 
 Format = Literal["pth", "safetensors"]
@@ -29,6 +29,7 @@ READ_FORMATS: Mapping[str, Format] = {**FORMATS, ".bin": "pth", ".ckpt": "pth"}
 RECIPES = (".yaml", ".yml")
 # Tied weights and shared layers repeat a tensor a few times; a hostile file could repeat one a thousand times.
 REPEATS_LIMIT = 32
+REASON_LENGTH = 240  # characters of what the safetensors library says
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _read_safetensors(path: Path, size: int) -> Checkpoint:
             found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
             extra = dict(file.metadata() or {})
     except SafetensorError as error:
-        reason = " ".join(str(error).split())
+        reason = shown(" ".join(str(error).split()), REASON_LENGTH)  # which quotes the file
         raise EvalkitError(f"The checkpoint {path} is damaged or not safetensors ({reason}); copy it again.") from error
     tensors, counters = split_counters(found)
     return Checkpoint(path, tensors, (), "safetensors", {**extra, **counters}, (), (path,))

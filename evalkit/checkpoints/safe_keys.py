@@ -31,8 +31,8 @@ def check_count(count: int, path: Path) -> None:
         )
 
 
-def shown(name: object) -> str:
-    """A name from a file, fit for one line: control characters escaped, the end cut off."""
-    text = str(name)[: SHOWN_LENGTH + 1]
+def shown(name: object, length: int = SHOWN_LENGTH) -> str:
+    """A name from a file, or what a library says of it, fit for one line: control characters escaped, the end cut."""
+    text = str(name)[: length + 1]
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evalkit.checkpoints import stem
+from evalkit.checkpoints.safe_keys import shown
 from evalkit.errors import EvalkitError
 from evalkit.merging.align import BASE, ERROR
 from evalkit.merging.weights import LayerWeights, Weight
@@ -110,7 +111,7 @@ def make_recipe(content: Any, origin: str) -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "it"
+        place = shown(".".join(str(part) for part in first["loc"]) or "it")
         reason = first["msg"].removeprefix("Value error, ")
         raise EvalkitError(f"The recipe {origin} is wrong at '{place}': {reason}.") from error
 

@@ -159,7 +159,8 @@ def test_a_parent_that_only_spells_weight_norm_otherwise_has_no_distance(tmp_pat
 
 
 def test_rounding_to_half_precision_is_no_move_but_a_step_of_one_unit_is(tmp_path: Path) -> None:
-    base = {"a.w": torch.randn(500)}
+    base = {"a.w": torch.randn(500, generator=torch.Generator().manual_seed(0))}
+    base["a.w"][0] = 1.0  # exact in half precision, so that the next number is a whole unit away
     step = base["a.w"].half()
     step[0] = torch.nextafter(step[0], torch.tensor(torch.inf, dtype=torch.float16))
     paths = [saved(tmp_path / "half.pth", {"a.w": base["a.w"].half()}), saved(tmp_path / "step.pth", {"a.w": step})]

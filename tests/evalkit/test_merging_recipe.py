@@ -70,6 +70,8 @@ def test_the_order_of_layer_patterns_is_kept(tmp_path: Path) -> None:
         ("models: []\n", "wrong at 'models'"),
         ("base: a.pth\n", "wrong at 'models': Field required"),
         ("models: [{path: a.pth, wieght: 1}]\n", "wrong at 'models.0.wieght'"),
+        ('models: [{path: a.pth, "we\\night": 1}]\n', "wrong at 'models.0.we\\night'"),
+        (f"models: [{{path: a.pth, {'x' * 900}: 1}}]\n", "wrong at 'models.0.xxx"),
         ("models: [{path: a.pth, weight: much}]\n", "wrong at 'models.0.weight'"),
         ("version: 2\nmodels: [{path: a.pth}]\n", "wrong at 'version'"),
         ("dtype: int8\nmodels: [{path: a.pth}]\n", "wrong at 'dtype'"),
