@@ -6,20 +6,30 @@ INSTALLED := $(VENV)/.installed
 # Asked of torch only where a target uses it.
 DEVICE = $(shell $(BIN)/python -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')
 
-.PHONY: demo test lint bench bench-metrics bench-merging clean
+# Environments of engines, made by `test-engines` beside the sources; a user's own are left alone.
+export EVALKIT_ENGINES = $(CURDIR)/.engines
+ENGINES_WITH_ENVIRONMENT = kokoro f5 neutts neutts-gguf
+
+.PHONY: demo test test-engines engines lint bench bench-metrics bench-merging bench-engines clean
 
 demo: $(INSTALLED)  ## Synthesise and score the indian-names suite with a merged checkpoint
 	$(BIN)/evalkit run fixtures/voices/merged.pth --suite indian-names
 
-test: $(INSTALLED)  ## The whole test suite
-	$(BIN)/pytest -n auto --dist loadfile
+test: $(INSTALLED)  ## Every test but those of the engines that need an environment of their own
+	$(BIN)/pytest -n auto --dist loadfile -m 'not engines'
+
+engines: $(INSTALLED)  ## Environments of all engines that need one (llama.cpp is compiled: minutes)
+	$(BIN)/evalkit engines add --missing $(ENGINES_WITH_ENVIRONMENT)
+
+test-engines: engines  ## The engines against their packages, each in its own environment
+	$(BIN)/pytest -n auto --dist loadfile -m engines
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: bench-metrics bench-merging  ## Side by side with the reference tools, parity printed beside speed
+bench: bench-metrics bench-merging bench-engines  ## Side by side with the reference tools, parity printed beside speed
 	$(BIN)/python benchmarks/startup.py
 
 bench-metrics: $(INSTALLED)  ## The metrics; on a machine with a GPU the standard judges in their real shapes too
@@ -31,6 +41,11 @@ bench-merging: $(INSTALLED)  ## MERGEKIT=PYTHON names the Python of an environme
 	$(BIN)/python benchmarks/merging.py $(if $(MERGEKIT),--mergekit $(MERGEKIT))
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/merging_grid.py
 
+bench-engines: engines  ## Batched against each engine's package, one by one
+	$(BIN)/python benchmarks/worker.py
+	for name in kokoro f5 neutts; do \
+	  PYTHONPATH=. $(EVALKIT_ENGINES)/$$name/bin/python benchmarks/$$name.py || exit 1; done
+
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools<81" wheel
@@ -38,4 +53,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build runs
+	rm -rf $(VENV) .engines build runs

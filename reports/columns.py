@@ -40,6 +40,8 @@ ORDER = (
     "duration_s",
     "rtf",
     "first_chunk_s",
+    "first_chunk_rtf",
+    "second_chunk_rtf",
     "total_s",
 )
 """Reading order: is it said right, is it understood, is it the voice, does it sound good, was it fast."""

@@ -16,7 +16,8 @@ from markupsafe import Markup, escape
 from reports.charts import Bins, Marks, bin_values, histogram, spark
 from reports.clips import ClipReader, audio_link
 from reports.columns import main_columns, ordered
-from reports.lines import coverage_sentence, judge_notices, reference_sentence, summary_lines
+from reports.latency import HEADINGS, latency
+from reports.lines import comparison_sentences, coverage_sentence, judge_notices, reference_sentence, summary_lines
 from reports.tags import tag_groups
 from reports.values import MISSING, date, decimals, interval, is_number, loose, number
 from reports.worst import worst_lists
@@ -75,6 +76,9 @@ def render_html(
         "failed": [row for row in rows if row["status"] != "ok"],
         "notices": judge_notices(summary),
         "lines": lines,
+        "comparison": comparison_sentences(summary, lines),
+        "latency": latency(summary),
+        "latency_headings": HEADINGS,
         "among_references": reference_sentence(summary),
         "headline": [line for name in main for line in lines if line.name == name and not line.pooled],
         "distributions": {name: _distribution(summary, name, rows) for name in columns},

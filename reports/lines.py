@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +44,7 @@ class Line:
     reference: str = MISSING
     difference: Difference | None = None
     absent: str | None = None
+    omitted: str | None = None  # why it is not compared with the baseline, which has it
     unreliable: str | None = None  # why the judge behind it is not to be relied on
 
     @property
@@ -86,6 +87,7 @@ def _mean_line(summary: Mapping[str, Any], name: str) -> Line:
         worst=tuple(column.get("worst") or ()),
         reference=number((summary.get("reference") or {}).get(name), digits),
         difference=_difference(summary, name, digits),
+        omitted=((summary.get("baseline") or {}).get("omitted") or {}).get(name),
         unreliable=column.get("unreliable"),
     )
 
@@ -144,6 +146,19 @@ def reference_sentence(summary: Mapping[str, Any]) -> str | None:
     means = summary["reference"]
     found = [f"{name} {means[name]:.3f}, from {low:.3f} to {high:.3f}" for name, (low, high) in among.items()]
     return f"The {spread['clips']} reference clips among themselves: {'; '.join(found)}"
+
+
+def comparison_sentences(summary: Mapping[str, Any], lines: Sequence[Line]) -> list[str]:
+    """What to know of the comparison with the baseline: what is left out and why, and what may explain a difference.
+
+    ``rtf, total_s: not compared with the baseline, the runs were timed with another mode (single and batch).``
+    """
+    reasons = dict.fromkeys(line.omitted for line in lines if line.omitted)
+    left_out = [
+        f"{', '.join(line.name for line in lines if line.omitted == reason)}: not compared with the baseline, {reason}."
+        for reason in reasons
+    ]
+    return [*left_out, *((summary.get("baseline") or {}).get("notices") or ())]
 
 
 def judge_notices(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

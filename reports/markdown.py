@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.lines import Line, coverage_sentence, judge_notices, reference_sentence, summary_lines
+from reports.latency import HEADINGS, latency
+from reports.lines import (
+    Line,
+    comparison_sentences,
+    coverage_sentence,
+    judge_notices,
+    reference_sentence,
+    summary_lines,
+)
 
 
 def render_markdown(summary: Mapping[str, Any]) -> str:
@@ -22,6 +30,10 @@ def render_markdown(summary: Mapping[str, Any]) -> str:
     head = ["column", "mean", "95 % interval", "n", *(["difference", "95 % interval", ""] if baseline else [])]
     measured = [line for line in lines if line.absent is None]
     parts.append(_table(head, [_row(line, bool(baseline)) for line in measured]))
+    parts += [_cell(sentence) for sentence in comparison_sentences(summary, lines)]
+    if timed := latency(summary):
+        parts += [f"**{_cell(timed.title)}**", _table(HEADINGS, [[f"`{row[0]}`", *row[1:]] for row in timed.rows])]
+        parts += [_cell(timed.conditions), *(f"> {_cell(warning)}" for warning in timed.warnings)]
     if among := reference_sentence(summary):
         parts.append(f"{among}.")
     absent = [line for line in lines if line.absent is not None]

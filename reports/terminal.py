@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from reports.lines import Line, coverage_sentence, judge_notices, reference_sentence, summary_lines
+from reports.latency import HEADINGS, PERCENTILES, Latency, latency
+from reports.lines import (
+    Line,
+    comparison_sentences,
+    coverage_sentence,
+    judge_notices,
+    reference_sentence,
+    summary_lines,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -14,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLE = {"better": "green", "worse": "bold red", "changed": "yellow"}
-_NUMERIC = frozenset({"mean", "95 % interval", "reference", "n", "baseline", "diff."})
+_NUMERIC = frozenset({"mean", "95 % interval", "reference", "n", "baseline", "diff.", *PERCENTILES})
 _WORST = 3
 
 
@@ -30,11 +38,15 @@ def terminal_table(summary: Mapping[str, Any]) -> Group:
     Print it with `rich.console.Console().print(...)`. Absent columns keep their line, which says why.
     """
     from rich.console import Group
+    from rich.text import Text
 
     lines = summary_lines(summary)
     parts: list[RenderableType] = [_columns(summary, lines), "", *_absent(lines)]
     if summary.get("baseline"):
-        parts += [_comparison(summary["baseline"], lines), ""]
+        said = (Text(sentence) for sentence in comparison_sentences(summary, lines))
+        parts += [_comparison(summary["baseline"], lines), *said, ""]
+    if timed := latency(summary):
+        parts += [*_latency(timed), ""]
     among = reference_sentence(summary)
     return Group(*parts, *([f"{among}."] if among else []), *_notices(summary), _coverage(summary))
 
@@ -67,6 +79,18 @@ def _comparison(baseline: Mapping[str, Any], lines: list[Line]) -> Table:
     ]
     title = f"Paired difference to the baseline {baseline['model']} ({baseline['run']}), {count} pairs"
     return _table(title, ("column", "baseline", "diff.", "95 % interval", ""), rows)
+
+
+def _latency(timed: Latency) -> list[RenderableType]:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    parts: list[RenderableType] = [_table(timed.title, HEADINGS, [_Row(cells, "") for cells in timed.rows])]
+    parts.append(Text(timed.conditions, style="dim"))
+    if timed.warnings:
+        title = Text("ABOUT THE TIMINGS")
+        parts.append(Panel(Text("\n".join(timed.warnings)), title=title, title_align="left", border_style="yellow"))
+    return parts
 
 
 def _absent(lines: list[Line]) -> list[RenderableType]:

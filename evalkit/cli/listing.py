@@ -7,8 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from evalkit.cli import options as o
+from evalkit.cli.engines import TOO_WIDE, row
 from evalkit.errors import EvalkitError
 from evalkit.registry import ENGINES, MERGERS, METRICS, SUITES, unknown
+
+# Too wide for a terminal; --json has them.
+LEFT_OUT = {"metrics": ("source", "needs", "version"), "engines": TOO_WIDE}
 
 
 def list_(
@@ -21,7 +25,7 @@ def list_(
     makers = {"suites": _suites, "engines": _engines, "metrics": _metrics, "mergers": _mergers, "presets": _presets}
     if what not in makers:
         raise EvalkitError(unknown("list", what, makers))
-    print_rows(what, makers[what](), as_json, left_out=("source", "needs", "version") if what == "metrics" else ())
+    print_rows(what, makers[what](), as_json, left_out=LEFT_OUT.get(what, ()))
 
 
 def _suites() -> list[dict[str, Any]]:
@@ -41,20 +45,7 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _engines() -> list[dict[str, Any]]:
-    specs = [ENGINES.load(name).spec for name in ENGINES.names()]
-    return [
-        {
-            "engine": s.name,
-            "version": s.version,
-            "sample_rate": s.sample_rate,
-            "front_end": s.front_end,
-            "layouts": [layout.name for layout in s.layouts],
-            "options": [f"{name}={option.default}" for name, option in s.options.items()],
-            "batch_exact": s.batch_exact,
-            "needs_voice": s.needs_voice,
-        }
-        for s in specs
-    ]
+    return [row(ENGINES.load(name).spec) for name in ENGINES.names()]
 
 
 def _metrics() -> list[dict[str, Any]]:

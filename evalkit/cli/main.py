@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
-from evalkit.cli import adapter, audit, calibrate, doctor, fetch, inspect, listing, merge, run, score
+from evalkit.cli import adapter, audit, calibrate, doctor, engines, fetch, inspect, listing, merge, run, score
 from evalkit.errors import EvalkitError
 
 INTERNAL_ERROR = 4
@@ -50,6 +50,7 @@ app.command("merge")(merge.merge)
 app.add_typer(adapter.adapter, name="adapter")
 app.command("inspect")(inspect.inspect)
 app.command("list")(listing.list_)
+app.add_typer(engines.engines, name="engines")
 app.command("fetch")(fetch.fetch)
 app.command("calibrate")(calibrate.calibrate)
 app.command("audit")(audit.audit)

@@ -7,6 +7,7 @@ from typing import Any
 
 from evalkit.decisions.statistics import paired_difference
 from evalkit.decisions.summary import item_values
+from evalkit.decisions.timing import TIMINGS, timing_difference
 from evalkit.errors import EvalkitError
 from evalkit.runs.folder import RunFolder
 from evalkit.runs.log import Row
@@ -34,11 +35,24 @@ def check_baseline(manifest: Mapping[str, Any], baseline: RunFolder) -> None:
         raise EvalkitError(f"The baseline {baseline.path} cannot be compared with this run: {problem}; run it again.")
 
 
-def baseline_block(rows: Sequence[Row], columns: Mapping[str, Column], baseline: RunFolder) -> dict[str, Any]:
-    """`summary["baseline"]`: per column the difference (this run minus baseline) over the items that both have."""
+def baseline_block(
+    rows: Sequence[Row], columns: Mapping[str, Column], baseline: RunFolder, manifest: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`summary["baseline"]`: per column the difference (this run minus baseline) over the items that both have.
+
+    Timings that were measured under other conditions are left out, and `omitted` says why.
+    """
     theirs = read_scores(baseline.scores_path)
+    untimely = timing_difference(manifest.get("timing"), baseline.manifest().get("timing"))
+    omitted = {
+        name: untimely
+        for name in sorted(columns.keys() & TIMINGS)
+        if untimely and any(row.get(name) is not None for row in theirs)
+    }
     block: dict[str, Any] = {}
     for name, column in columns.items():
+        if name in omitted:
+            continue
         ours_by_item, theirs_by_item = item_values(rows, name), item_values(theirs, name)
         difference = paired_difference(ours_by_item, theirs_by_item)
         if difference is not None:
@@ -57,7 +71,17 @@ def baseline_block(rows: Sequence[Row], columns: Mapping[str, Column], baseline:
         "model": summary["model"],
         "coverage": summary["coverage"]["share"],
         "columns": block,
+        "omitted": omitted,
+        "notices": _notices(manifest, baseline.manifest()),
     }
+
+
+def _notices(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """What does not make two runs incomparable, and may still explain a difference."""
+    streamed = [(manifest.get("timing") or {}).get("mode") == "stream" for manifest in (ours, theirs)]
+    if streamed[0] == streamed[1]:
+        return []
+    return ["One of the runs streamed its audio and the other did not, which some engines speak differently."]
 
 
 def _suite(manifest: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 RESAMPLES = 4000
 SEED = 20240229
+PERCENTILES = (50, 90, 95, 99)
 
 Interval = tuple[float, float]
 Floats = npt.NDArray[np.float64]
@@ -84,6 +85,34 @@ def ratio_interval(counts: Mapping[str, tuple[float, float]]) -> Ratio | None:
     return Ratio(
         float(numerators.sum() / denominators.sum()), interval, float(numerators.sum()), float(denominators.sum())
     )
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    """`{"p50": ..., "p99": ...}` of at least one value, linear between order statistics (numpy's default).
+
+    A percentile beyond which not one value is expected to lie is None: p90 takes 10 values, p95 20 and p99 100.
+    """
+    given = [p for p in PERCENTILES if p == 50 or len(values) * (100 - p) >= 100]
+    found = dict(zip(given, np.percentile(values, given), strict=True))
+    return {f"p{p}": float(found[p]) if p in found else None for p in PERCENTILES}
+
+
+def median_interval(items: Mapping[str, Sequence[float]]) -> Interval | None:
+    """95 % percentile-bootstrap interval of the median of all values; items are resampled with all their repeats.
+
+    None for fewer than two items, or values that are all alike. (BCa needs a jackknife, which fails for a median.)
+    """
+    table = np.full((len(items), max((len(repeats) for repeats in items.values()), default=0)), np.nan)
+    for row, repeats in zip(table, items.values(), strict=True):
+        row[: len(repeats)] = repeats
+    if len(table) < 2 or np.nanmin(table) == np.nanmax(table):
+        return None
+    middle = np.nanmedian if np.isnan(table).any() else np.median  # the first is many times slower
+    picks = np.random.default_rng(SEED).integers(len(table), size=(RESAMPLES, len(table)))
+    parts = np.split(picks, RESAMPLES // 100)  # so that a long run needs little memory
+    medians = np.concatenate([middle(table[part].reshape(len(part), -1), axis=1) for part in parts])
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _mean(values: Floats, axis: int = -1) -> Floats:

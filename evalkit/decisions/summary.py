@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.decisions.statistics import Mean, by_item, mean_interval, ratio_interval
+from evalkit.decisions.statistics import Mean, by_item, mean_interval, median_interval, percentiles, ratio_interval
 from evalkit.runs.log import Row
 from metrics import Column, Entity
 from metrics.text import normalize
@@ -110,6 +110,17 @@ def tag_summaries(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]
             },
         }
     return result
+
+
+def add_percentiles(summaries: Mapping[str, dict[str, Any]], rows: Sequence[Row], columns: Set[str]) -> None:
+    """Give the summaries of these columns percentiles over utterances, and the interval of the median over items."""
+    for name in columns & summaries.keys():
+        items: dict[str, list[float]] = {}
+        for row in rows:
+            if row.get(name) is not None:
+                items.setdefault(row["item"], []).append(row[name])
+        values = [value for repeats in items.values() for value in repeats]
+        summaries[name] |= {"percentiles": percentiles(values), "median_ci95": median_interval(items)}
 
 
 def mean_of(rows: Sequence[Row], column: str) -> Mean | None:

@@ -1,6 +1,31 @@
 """TTS engines: the protocol and the built-in plugins."""
 
-from evalkit.engines.base import Engine, EngineSpec, Layout, Request, Speech, StreamingEngine, Voice
+from evalkit.engines.base import (
+    Asset,
+    Engine,
+    EngineSpec,
+    Environment,
+    Example,
+    Layout,
+    Request,
+    Setup,
+    Speech,
+    StreamingEngine,
+    Voice,
+)
 from metrics.options import Option
 
-__all__ = ["Engine", "EngineSpec", "Layout", "Option", "Request", "Speech", "StreamingEngine", "Voice"]
+__all__ = [
+    "Asset",
+    "Engine",
+    "EngineSpec",
+    "Environment",
+    "Example",
+    "Layout",
+    "Option",
+    "Request",
+    "Setup",
+    "Speech",
+    "StreamingEngine",
+    "Voice",
+]

@@ -10,21 +10,49 @@ from typing import Any
 
 import torch
 
-import metrics.options
 from evalkit.checkpoints import fingerprint, non_finite, recognise, section_of
-from evalkit.engines import Engine, EngineSpec
+from evalkit.engines import Engine, EngineSpec, Setup
+from evalkit.engines.base import SetUpEngine
+from evalkit.engines.hosting import place_of, start, stop
+from evalkit.engines.remote import UTTERANCE_S, RemoteEngine
+from evalkit.engines.setting_up import asset_digests, resolve
 from evalkit.errors import EvalkitError
-from evalkit.pipeline.weights import read_weights
+from evalkit.pipeline.weights import Weights, folder_of, read_weights
 from evalkit.registry import ENGINES
 
 
 @dataclass(frozen=True)
 class LoadedEngine:
-    """An engine with weights in it; `checkpoint` is what the manifest says of them."""
+    """An engine ready to speak. setup: its options and assets; checkpoint: what the manifest says of the weights."""
 
     engine: Engine
-    options: Mapping[str, Any]
-    checkpoint: Mapping[str, Any]
+    setup: Setup
+    checkpoint: Mapping[str, Any] | None
+
+    def identity(self) -> dict[str, Any]:
+        """What the speech depends on beside the weights and the voice."""
+        spec = self.engine.spec
+        said = dict(getattr(self.engine, "identity", {}))
+        assets = asset_digests(self.setup)
+        return {
+            "name": spec.name,
+            "version": spec.version,
+            "front_end": spec.front_end,
+            "sample_rate": spec.sample_rate,
+            "options": {name: value for name, value in self.setup.options.items() if name not in spec.operating},
+            **({"assets": assets} if assets else {}),
+            **({"identity": said} if said else {}),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest says of where and how it runs, beside its identity."""
+        engine: Any = self.engine
+        ran_by = {"process": "worker", **engine.versions} if isinstance(engine, RemoteEngine) else {"process": "own"}
+        return {
+            "runs_in": ran_by,
+            **({"files": {n: str(path) for n, path in self.setup.assets.items()}} if self.setup.assets else {}),
+            **({"notes": list(engine.notes)} if getattr(engine, "notes", ()) else {}),
+        }
 
 
 def pick_device(name: str) -> str:
@@ -43,12 +71,29 @@ def pick_device(name: str) -> str:
 
 
 def load_engine(
-    path: Path, engine_name: str | None, device: str, settings: Sequence[str], base: Path | None = None
+    path: Path | None,
+    engine: str | None,
+    device: str,
+    settings: Sequence[str],
+    base: Path | None = None,
+    utterance_s: float = UTTERANCE_S,
 ) -> LoadedEngine:
-    """Read, check and load a checkpoint, an adapter on its base, or a recipe.
+    """Read, check and load a checkpoint, an adapter on its base, or a recipe; or set up an engine that needs none.
 
-    Raises EvalkitError on every way in which that can go wrong.
+    engine: its name, or "NAME: ARGUMENT", or an address, or None to tell it from the weights; utterance_s: how long
+    one utterance may take in a process of its own. Raises EvalkitError on every way in which that can go wrong.
     """
+    name, said = named_engine(engine)
+    settings = (*said, *settings)
+    if name is not None and ENGINES.load(name).spec.weights == "none":
+        if path is not None:
+            raise EvalkitError(f"The engine '{name}' takes no checkpoint: leave {path} out.")
+        return _prepared(name, device, settings, utterance_s)
+    if path is None:
+        raise EvalkitError("Name a checkpoint, or an engine that needs none, such as --engine espeak-ng.")
+    reader = name if name is not None and ENGINES.load(name).spec.weights == "file" else _reader_of(path)
+    if reader is not None:
+        return _from_file(path, reader, device, settings, utterance_s)
     with _about(path):
         weights = read_weights(path, base)
     broken = non_finite(weights.tensors)
@@ -57,16 +102,87 @@ def load_engine(
             f"{path} holds NaN or Inf in {len(broken)} tensor(s), first {broken[0]}: "
             "the checkpoint is broken; make it again."
         )
-    layouts = {name: ENGINES.load(name).spec.layouts for name in ENGINES.names()}
     with _about(path):
-        name = engine_name or recognise(weights.tensors.keys(), layouts)
-    engine: Engine = ENGINES.load(name)(device=device)
-    options = parse_settings(engine.spec, settings)
-    with _about(path):
+        name = name or recognise(weights.tensors.keys(), _layouts())
+    return _from_tensors(path, weights, name, device, settings, utterance_s)
+
+
+def named_engine(text: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """What --engine says: `"command: mytts {text}"` -> ("command", ("template=mytts {text}",)).
+
+    An address is the engine "http". Raises EvalkitError for an argument that the engine does not take.
+    """
+    if text is None or ":" not in text:
+        return text, ()
+    if text.startswith(("http://", "https://")):
+        return "http", (f"{ENGINES.load('http').spec.argument}={text}",)
+    name, _, argument = (part.strip() for part in text.partition(":"))
+    option = ENGINES.load(name).spec.argument
+    if not option:
+        raise EvalkitError(f"--engine '{text}': the engine '{name}' takes nothing behind a colon.")
+    return name, (f"{option}={argument}",)
+
+
+def _layouts() -> dict[str, Any]:
+    specs: dict[str, EngineSpec] = {name: ENGINES.load(name).spec for name in ENGINES.names()}
+    return {name: spec.layouts for name, spec in specs.items() if spec.weights == "tensors"}
+
+
+def _reader_of(path: Path) -> str | None:
+    """The engine whose runtime reads files of this kind itself."""
+    suffix = path.suffix.lower()
+    names = ENGINES.names() if suffix else []
+    return next((name for name in names if suffix in ENGINES.load(name).spec.suffixes), None)
+
+
+def _started(name: str, device: str, settings: Sequence[str], near: Sequence[Path], utterance_s: float) -> Any:
+    """(engine, setup): an engine that is set up, and not loaded."""
+    spec: EngineSpec = ENGINES.load(name).spec
+    place = place_of(spec)
+    setup = resolve(spec, settings, near)
+    named = setup.options.get("python") if "python" in spec.options else None
+    if place.problem and not named:
+        raise EvalkitError(f"{place.problem}.")
+    engine = start(name, device, utterance_s, Path(str(named)) if named else None)
+    if isinstance(engine, SetUpEngine):
+        with _closing_on_error(engine):
+            engine.set_up(setup)
+    return engine, setup
+
+
+def _prepared(name: str, device: str, settings: Sequence[str], utterance_s: float) -> LoadedEngine:
+    engine, setup = _started(name, device, settings, (), utterance_s)
+    return LoadedEngine(engine, setup, None)
+
+
+def _from_file(path: Path, name: str, device: str, settings: Sequence[str], utterance_s: float) -> LoadedEngine:
+    if not path.exists():
+        raise EvalkitError(f"The checkpoint {path} does not exist.")
+    engine, setup = _started(name, device, settings, (folder_of(path),), utterance_s)
+    with _about(path), _closing_on_error(engine):
+        digest = engine.load_file(path.absolute())
+    return LoadedEngine(
+        engine,
+        setup,
+        {
+            "name": path.name,
+            "path": str(path),
+            "format": path.suffix.lstrip("."),
+            "fingerprint": digest,
+            "loaded_digest": digest,
+        },
+    )
+
+
+def _from_tensors(
+    path: Path, weights: Weights, name: str, device: str, settings: Sequence[str], utterance_s: float
+) -> LoadedEngine:
+    engine, setup = _started(name, device, settings, weights.near, utterance_s)
+    with _about(path), _closing_on_error(engine):
         loaded = engine.load(weights.tensors)
     return LoadedEngine(
         engine,
-        options,
+        setup,
         {
             "name": path.name,
             "path": str(path),
@@ -82,6 +198,24 @@ def load_engine(
 
 
 @contextmanager
+def closing_engine(engine: Engine) -> Iterator[None]:
+    """A process that an engine runs in ends with what it is needed for."""
+    try:
+        yield
+    finally:
+        stop(engine)
+
+
+@contextmanager
+def _closing_on_error(engine: Any) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        stop(engine)
+        raise
+
+
+@contextmanager
 def _about(path: Path) -> Iterator[None]:
     """Say which file an error is about."""
     try:
@@ -90,14 +224,6 @@ def _about(path: Path) -> Iterator[None]:
         if str(path) in str(error):
             raise
         raise EvalkitError(f"{path}: {error}") from error
-
-
-def parse_settings(spec: EngineSpec, settings: Sequence[str]) -> dict[str, Any]:
-    """`["speed=1.2"]` -> every option of the engine with its value. Raises EvalkitError on a bad name or value."""
-    try:
-        return dict(metrics.options.parse_settings(f"the engine '{spec.name}'", spec.options, settings))
-    except ValueError as error:
-        raise EvalkitError(str(error)) from error
 
 
 def _section_sizes(tensors: Mapping[str, torch.Tensor]) -> dict[str, int]:

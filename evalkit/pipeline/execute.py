@@ -125,6 +125,6 @@ def _row(utterance: Utterance, clip: Clip, scores: ClipScores, audio: str | None
         "sample_rate": clip.sample_rate,
         **scores.values,
         **clip.timings,
-        "missing": scores.missing,
-        "details": {**scores.details, "metric_crashed": True} if scores.crashed else scores.details,
+        "missing": {**scores.missing, **clip.missing},
+        "details": {**scores.details, **clip.details, **({"metric_crashed": True} if scores.crashed else {})},
     }

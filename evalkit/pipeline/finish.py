@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.decisions.paired import baseline_block
-from evalkit.decisions.summary import absent_columns, column_summaries, corpus_figures, coverage, tag_summaries
+from evalkit.decisions.summary import (
+    absent_columns,
+    add_percentiles,
+    column_summaries,
+    corpus_figures,
+    coverage,
+    tag_summaries,
+)
+from evalkit.decisions.timing import timing_block
 from evalkit.files import write_atomically, write_json
 from evalkit.pipeline.job import Job
 from evalkit.pipeline.judges import Choice
@@ -28,6 +36,10 @@ def finish(
     for one in summaries.values():
         if one["metric"] in doubts:
             one["unreliable"] = doubts[one["metric"]]
+    timing = manifest.get("timing") or {"mode": "batch"}
+    alone = timing["mode"] != "batch"
+    if alone:
+        add_percentiles(summaries, rows, job.timings.keys())
     summary = {
         "run": folder.path.name,
         "model": manifest["checkpoint"]["name"] if manifest["checkpoint"] else job.name,
@@ -37,11 +49,12 @@ def finish(
         "coverage": coverage(rows, len(job.planned)),
         "columns": summaries,
         "corpus": corpus_figures(rows),
-        "absent": absent_columns(rows, job.metric_columns(), {c.name: c.absent for c in job.choices if c.absent}),
+        "absent": absent_columns(rows, columns, {c.name: c.absent for c in job.choices if c.absent}),
         "tags": tag_summaries(rows, [name for name, one in summaries.items() if one["better"] != "neither"]),
-        "baseline": baseline_block(rows, columns, baseline) if baseline else None,
+        "baseline": baseline_block(rows, columns, baseline, manifest) if baseline else None,
         "reference": reference and reference["mean"],
         "reference_spread": reference and {"clips": reference["clips"], "range": reference["range"]},
+        "timing": timing_block(rows, timing) if alone else None,
         "verdict": None,
     }
     write_scores(folder.scores_path, rows, list(summaries))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from evalkit.pipeline.judges import Choice, Judges, columns_of
 from evalkit.pipeline.plan import Utterance
 from evalkit.pipeline.resampling import Resampler
 from evalkit.pipeline.sources import Source
-from evalkit.pipeline.timings import TIMINGS
 from metrics import Column
 
 DEFAULT_OUT = Path("runs")
@@ -48,16 +47,16 @@ class Job:
     choices: Sequence[Choice]
     references: tuple[Path, ...]
     options: Options
-    timings: bool  # whether speaking is timed
+    timings: Mapping[str, Column]  # what is measured while an engine speaks
 
     def metric_columns(self) -> dict[str, Column]:
         return columns_of(self.choices)
 
     def columns(self) -> dict[str, Column]:
         """Every column of the table: the metrics', and the timings where something speaks."""
-        return {**self.metric_columns(), **(TIMINGS if self.timings else {})}
+        return {**self.metric_columns(), **self.timings}
 
     def owners(self) -> dict[str, str]:
         """Column -> the metric that it comes from."""
         owned = {c.name: choice.name for choice in self.choices if choice.metric for c in choice.metric.spec.columns}
-        return owned | dict.fromkeys(TIMINGS, "timings")
+        return owned | dict.fromkeys(self.timings, "timings")

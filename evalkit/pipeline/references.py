@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.checkpoints import stem
 from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
 from evalkit.pipeline.audio import audio_files, read_audio, unusable
+from evalkit.pipeline.card import read_card
 from evalkit.pipeline.judges import Choice
 from evalkit.pipeline.scoring import Scorer
 from metrics import ClipInfo, Column
-
-CARD_KEYS = {"reference", "description"}
 
 
 def find_references(given: Path | None, checkpoint: Path | None) -> tuple[Path, ...]:
@@ -25,14 +22,8 @@ def find_references(given: Path | None, checkpoint: Path | None) -> tuple[Path, 
     """
     if given is not None:
         return _clips(given, "--reference")
-    if checkpoint is None:
-        return ()
-    named = checkpoint if checkpoint.name not in ("", "..") else checkpoint.resolve()  # "." is a folder too
-    card = named.with_name(f"{stem(named)}.toml")
-    if not card.is_file():
-        return ()
-    clips = _read_card(card).get("reference")
-    return _clips(card.parent / clips, str(card)) if clips else ()
+    card = read_card(checkpoint)
+    return _clips(card.reference, str(card.path)) if card.reference else ()
 
 
 def check_references(paths: Sequence[Path], choices: Sequence[Choice]) -> None:
@@ -89,14 +80,3 @@ def _clips(path: Path, named_by: str) -> tuple[Path, ...]:
     if not found:
         raise EvalkitError(f"The reference folder {path} (from {named_by}) holds no audio files.")
     return found
-
-
-def _read_card(card: Path) -> Mapping[str, Any]:
-    try:
-        content = tomllib.loads(card.read_text())
-    except (OSError, ValueError) as error:
-        raise EvalkitError(f"{card} is not valid TOML ({error}): mend it or remove it.") from error
-    extra = content.keys() - CARD_KEYS
-    if extra:
-        raise EvalkitError(f"{card} has the unknown key '{min(extra)}': known are {', '.join(sorted(CARD_KEYS))}.")
-    return content

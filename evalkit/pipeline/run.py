@@ -13,13 +13,17 @@ import torch
 from evalkit import __version__
 from evalkit.checkpoints import stem
 from evalkit.decisions.paired import check_baseline
+from evalkit.engines.remote import UTTERANCE_S
 from evalkit.errors import EvalkitError
 from evalkit.files import digest
-from evalkit.pipeline.engine_setup import load_engine, pick_device
+from evalkit.pipeline.engine_setup import closing_engine, load_engine, pick_device
 from evalkit.pipeline.execute import Progress, execute
 from evalkit.pipeline.finish import finish
 from evalkit.pipeline.job import Job, Options
 from evalkit.pipeline.judges import choose, passports
+from evalkit.pipeline.latency import AT_ONCE, LatencySource, timing_record
+from evalkit.pipeline.machine import load_average
+from evalkit.pipeline.phonemes import chosen_phonemes, read_phonemes
 from evalkit.pipeline.plan import Utterance, batches, select_items, utterances
 from evalkit.pipeline.provenance import environment
 from evalkit.pipeline.references import check_references, describe, find_references
@@ -27,6 +31,8 @@ from evalkit.pipeline.resampling import DESCRIPTION
 from evalkit.pipeline.score_cache import ScoreCache, cache_path
 from evalkit.pipeline.scoring import Scorer
 from evalkit.pipeline.sources import EngineSource, FileSource
+from evalkit.pipeline.timings import timing_columns
+from evalkit.pipeline.voices import NO_CHOICE, VoiceChoice, prepare_voice
 from evalkit.runs.folder import RunFolder, find_or_name, open_run, write_manifest
 from evalkit.runs.log import UtteranceLog
 from evalkit.suites import load_suite
@@ -49,7 +55,7 @@ Announce = Callable[[RunFolder, int, int], Progress]  # folder, utterances plann
 
 
 def run_checkpoint(
-    checkpoint: Path,
+    checkpoint: Path | None,
     suite_name: str,
     options: Options,
     announce: Announce,
@@ -59,10 +65,20 @@ def run_checkpoint(
     seed: int = 0,
     item_patterns: Sequence[str] = (),
     base: Path | None = None,
+    voice: VoiceChoice = NO_CHOICE,
+    phonemes_from: Path | None = None,
+    utterance_s: float = UTTERANCE_S,
+    latency: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Finished:
     """Synthesise a suite with a checkpoint and score it; continue where an interrupted start of the same run stopped.
 
-    checkpoint: also the folder of a LoRA adapter (base: its base, if not the one it names), or a merge recipe.
+    checkpoint: also the folder of a LoRA adapter (base: its base, if not the one it names), or a merge recipe; None
+    for an engine that needs none. engine_name: also "NAME: ARGUMENT", or an address. voice: else as `prepare_voice`
+    finds it. phonemes_from: a run whose phonemes are spoken instead of what the front end makes of the text.
+    utterance_s: how long one utterance may take where the engine has a process of its own.
+    latency: speak one utterance at a time and time it as a listener would. say: is told what the engine has to say of
+    the checkpoint, and what disturbs timings.
     Raises EvalkitError on bad input, before anything is written wherever that is possible.
     """
     if repeats < 1:
@@ -75,52 +91,66 @@ def run_checkpoint(
     references = find_references(options.reference, checkpoint)
     choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
     check_references(references, choices)
-    loaded = load_engine(checkpoint, engine_name, device, settings, base)
-    spec = loaded.engine.spec
-    if spec.needs_voice and not references:
-        raise EvalkitError(f"The engine '{spec.name}' needs a voice: give a clip of the speaker with --reference.")
-    voice = loaded.engine.prepare_voice(references[0], None) if spec.needs_voice else None
-    engine_record = {
-        "name": spec.name,
-        "version": spec.version,
-        "front_end": spec.front_end,
-        "sample_rate": spec.sample_rate,
-        "options": dict(loaded.options),
-    }
-    planned = [replace(u, references=references) for u in utterances(items, repeats, seed)]
-    suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
-    return _carry_out(
-        Job(
-            name=stem(checkpoint),
+    phonemes = read_phonemes(phonemes_from) if phonemes_from else {}
+    loaded = load_engine(checkpoint, engine_name, device, settings, base, utterance_s)
+    with closing_engine(loaded.engine):
+        speaker = prepare_voice(loaded.engine, voice, checkpoint, references)
+        spec = loaded.engine.spec
+        for note in getattr(loaded.engine, "notes", ()):
+            say(f"{spec.name}: {note}")
+        planned = [replace(u, references=references) for u in utterances(items, repeats, seed)]
+        timing = timing_record(spec, device, latency)
+        source = EngineSource(
+            loaded.engine, speaker, loaded.setup.options, spec.max_batch, chosen_phonemes(spec, phonemes, planned)
+        )
+        if latency:
+            source = LatencySource(
+                loaded.engine,
+                speaker,
+                loaded.setup.options,
+                phonemes=source.phonemes,
+                planned=planned,
+                record=timing,
+                device=device,
+                say=say,
+            )
+        identity = loaded.identity()
+        fixed = {"phonemes_from": digest(source.phonemes)} if phonemes else {}
+        suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
+        job = Job(
+            name=stem(checkpoint) if checkpoint else spec.name,
             suite=suite.name,
             content={
-                "fingerprint": loaded.checkpoint["fingerprint"],
-                "engine": engine_record,
-                "voice": voice.digest if voice else None,
+                "fingerprint": loaded.checkpoint["fingerprint"] if loaded.checkpoint else None,
+                "engine": identity,
+                "voice": speaker.digest if speaker else None,
                 "suite": suite.sha256,
                 "items": [item.id for item in items],
                 "repeats": repeats,
                 "seed": seed,
+                **fixed,
+                **({"timing": timing} if latency else {}),  # on another machine, or with other threads, another run
             },
             record={
                 "checkpoint": loaded.checkpoint,
-                "engine": engine_record,
-                "voice": {"name": voice.name, "digest": voice.digest} if voice else None,
+                "engine": {**identity, **loaded.record()},
+                "voice": {"name": speaker.name, "digest": speaker.digest} if speaker else None,
                 "suite": suite_record,
                 "repeats": repeats,
                 "seed": seed,
                 "device": device,
+                **fixed,
+                "timing": {**timing, "load_at_start": load_average()},
             },
             planned=planned,
-            max_batch=spec.max_batch,
-            source=EngineSource(loaded.engine, voice, loaded.options, spec.max_batch),
+            max_batch=AT_ONCE if latency else spec.max_batch,
+            source=source,
             choices=choices,
             references=references,
             options=options,
-            timings=True,
-        ),
-        announce,
-    )
+            timings=timing_columns(timing["mode"]),
+        )
+        return _carry_out(job, announce)
 
 
 def score_files(
@@ -152,7 +182,7 @@ def score_files(
             choices=choices,
             references=references,
             options=options,
-            timings=False,
+            timings={},
         ),
         announce,
     )

@@ -30,6 +30,8 @@ class Clip:
     read: str | None = None
     phonemes: str | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)  # timing -> why it has no value
+    details: Mapping[str, Any] = field(default_factory=dict)
     stored: Path | None = None  # the file that already holds this audio
 
 
@@ -49,6 +51,7 @@ class EngineSource:
     voice: Voice | None
     options: Mapping[str, Any]
     largest: int
+    phonemes: Mapping[str, str] = field(default_factory=dict)  # utterance -> read instead of its text
     ahead: bool = False  # its speed is measured: nothing else may work meanwhile
 
     def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
@@ -68,20 +71,33 @@ class EngineSource:
                 torch.cuda.empty_cache()
                 self.largest = max(1, len(part) // 2)
             if len(part) == 1:
-                return [
-                    self._failed("failed", f"The engine raised {type(error).__name__}: {error}", self._text(part[0]))
-                ]
+                status = "out_of_memory" if isinstance(error, torch.cuda.OutOfMemoryError) else "failed"
+                return [self._failed(status, f"The engine raised {type(error).__name__}: {error}", self._text(part[0]))]
         middle = len(part) // 2
         return [*self._survive(part[:middle]), *self._survive(part[middle:])]
 
     def _speak(self, part: Sequence[Utterance]) -> list[Clip]:
-        requests = [Request(u.id, self._text(u), u.seed, self.voice, options=self.options) for u in part]
+        requests = [self._request(utterance) for utterance in part]
+        return [self._clip(*made) for made in zip(requests, self._synthesize(requests), strict=True)]
+
+    def _synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
         speeches = self.engine.synthesize(requests)
         if len(speeches) != len(requests):
             raise EvalkitError(
                 f"The engine '{self.engine.spec.name}' returned {len(speeches)} clips for {len(requests)} requests."
             )
-        return [self._clip(request, speech) for request, speech in zip(requests, speeches, strict=True)]
+        return speeches
+
+    def _request(self, utterance: Utterance) -> Request:
+        return Request(
+            utterance.id,
+            self._text(utterance),
+            utterance.seed,
+            self.voice,
+            self.phonemes.get(utterance.id),
+            self.options,
+            {e.spelling: e.accepted[0] for e in utterance.item.entities if e.accepted},
+        )
 
     def _text(self, utterance: Utterance) -> str:
         return utterance.item.text if self.engine.spec.reads_digits else utterance.item.spoken
@@ -96,9 +112,15 @@ class EngineSource:
         timings: dict[str, float] = {}
         if speech.seconds is not None:
             timings = {"total_s": speech.seconds, "rtf": speech.seconds / (len(speech.audio) / rate)}
-        if speech.first_chunk_s is not None:
-            timings["first_chunk_s"] = speech.first_chunk_s
-        return Clip(quantise(speech.audio), rate, read=request.text, phonemes=speech.phonemes, timings=timings)
+        told = {name: value for name, value in speech.details.items() if name != "frames"}
+        return Clip(
+            quantise(speech.audio),
+            rate,
+            read=request.text,
+            phonemes=speech.phonemes,
+            timings=timings,
+            details={"engine": told} if told else {},
+        )
 
     def _failed(self, status: str, reason: str, read: str | None = None) -> Clip:
         return Clip(torch.zeros(0), self.engine.spec.sample_rate, status, reason, read=read)

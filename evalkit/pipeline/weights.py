@@ -20,11 +20,15 @@ from evalkit.merging.recipe import Model, Recipe, read_recipe
 
 @dataclass(frozen=True)
 class Weights:
-    """Canonical weights; folded: keys whose weight norm was folded; record: where they come from, for the manifest."""
+    """Canonical weights; folded: keys whose weight norm was folded; record: where they come from, for the manifest.
+
+    near: folders in which an engine's other files may lie, such as a vocabulary: the checkpoint's, a merge's base's.
+    """
 
     tensors: Mapping[str, Tensor]
     folded: tuple[str, ...]
     record: Mapping[str, Any]
+    near: tuple[Path, ...]
 
 
 def read_weights(path: Path, base: Path | None = None) -> Weights:
@@ -41,7 +45,12 @@ def read_weights(path: Path, base: Path | None = None) -> Weights:
         return _merged(read_recipe(path)[0], "recipe")
     checkpoint = read_checkpoint(path)
     weights = canonical(checkpoint.tensors)
-    return Weights(weights.tensors, weights.folded, {"format": checkpoint.format})
+    return Weights(weights.tensors, weights.folded, {"format": checkpoint.format}, (folder_of(path),))
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that a checkpoint is, or lies in."""
+    return path if path.is_dir() else path.parent
 
 
 def _adapter_recipe(path: Path, base: Path | None) -> Recipe:
@@ -55,4 +64,5 @@ def _merged(recipe: Recipe, kind: str) -> Weights:
     merged, parents = merge_recipe(recipe)
     folded = max(merged.report.folded.values(), key=len)
     merge = {"recipe": recipe.content(), "parents": parents, "counts": merged.report.counts()}
-    return Weights(merged.tensors, folded, {"format": kind, "merge": merge})
+    near = tuple(dict.fromkeys(folder_of(place) for place in (recipe.base, *(m.path for m in recipe.models)) if place))
+    return Weights(merged.tensors, folded, {"format": kind, "merge": merge}, near)

@@ -108,8 +108,7 @@ def test_what_is_loaded_equals_what_was_given_bit_for_bit() -> None:
     weights = small_weights()
     engine = TinyTTS()
     digest = engine.load(weights)
-    assert engine._model is not None
-    loaded = engine._model.state_dict()
+    loaded = engine.weights()
     assert set(loaded) == set(weights)
     assert all(torch.equal(loaded[key], weights[key]) for key in weights)
     assert digest == fingerprint(weights)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from evalkit.checkpoints import fingerprint
-from evalkit.engines.base import EngineSpec, Layout, Request, Speech, Status, Voice
+from evalkit.engines.base import EngineSpec, Example, Layout, Request, Speech, Status, Voice
 from evalkit.engines.tinytts import vocoder
 from evalkit.engines.tinytts.model import Frames, TinyModel
 from evalkit.engines.tinytts.text import PHONES, encode, normalise, unknown_symbols
@@ -29,12 +29,19 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class Read(NamedTuple):
+    """What became of a sentence's letters: the phonemes they make, and how many frames each has."""
+
+    phonemes: str
+    frames: list[int]
+
+
 class TinyTTS:
     """Reads letters; has one voice per checkpoint. Deterministic, so a request's seed changes nothing."""
 
     spec = EngineSpec(
         name="tinytts",
-        version="1",
+        version="2",
         layouts=(
             Layout(
                 name="tinytts",
@@ -61,8 +68,22 @@ class TinyTTS:
         """
         model = build(weights)
         load_strictly(model, weights)
-        self._model = model.to(self.device).eval()
-        return fingerprint(self._model.state_dict())
+        # In float64 the rounding that a batch's shape changes stays far below what float32 frames can tell: the vocoder
+        # makes 1e-3 of audio of 1e-6 in a pitch, and so a sentence would sound otherwise beside other neighbours.
+        self._model = model.to(self.device, torch.float64).eval()
+        return fingerprint(self.weights())
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """What the network speaks with, by canonical keys. Raises EvalkitError if no weights are loaded."""
+        state = self._loaded().state_dict()
+        return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+
+    @classmethod
+    def example(cls, folder: Path, seed: int) -> Example:
+        """A small voice with random weights, see `write_example`."""
+        from evalkit.engines.tinytts.example import write_example
+
+        return write_example(folder, seed)
 
     def prepare_voice(self, reference: Path, text: str | None) -> Voice:
         raise EvalkitError("tinytts has one voice, which is in its weights; it takes no reference clip.")
@@ -72,8 +93,7 @@ class TinyTTS:
 
         Raises EvalkitError only if no weights are loaded.
         """
-        if self._model is None:
-            raise EvalkitError("tinytts has no weights yet: call load first.")
+        self._loaded()
         texts = [normalise(request.text) for request in requests]
         refused = [_refusal(request, text) for request, text in zip(requests, texts, strict=True)]
         spoken = iter(self._speak([(r, t) for r, t, no in zip(requests, texts, refused, strict=True) if no is None]))
@@ -81,6 +101,11 @@ class TinyTTS:
             next(spoken) if no is None else Speech(request.id, status=no.status, reason=no.reason)
             for request, no in zip(requests, refused, strict=True)
         ]
+
+    def _loaded(self) -> TinyModel:
+        if self._model is None:
+            raise EvalkitError("tinytts has no weights yet: call load first.")
+        return self._model
 
     @torch.inference_mode()
     def _speak(self, accepted: Sequence[tuple[Request, str]]) -> list[Speech]:
@@ -94,26 +119,25 @@ class TinyTTS:
         seconds = time.perf_counter() - started
         total = max(1, sum(len(clip) for clip in audio))
         return [
-            _speech(request, clip, _phonemes(chunks), bool(finite), seconds * len(clip) / total)
-            for (request, _), clip, chunks, finite in zip(
-                accepted, audio, self._read(frames), frames.finite, strict=True
-            )
+            _speech(request, clip, read, bool(finite), seconds * len(clip) / total)
+            for (request, _), clip, read, finite in zip(accepted, audio, self._read(frames), frames.finite, strict=True)
         ]
 
     def frames(self, texts: Sequence[str], speeds: Sequence[float]) -> Frames:
-        """What normalised texts sound like, before the vocoder. Each is the same alone and in any batch to 1e-4."""
-        assert self._model is not None
+        """What normalised texts sound like, before the vocoder, in float32. Each is the same alone and in any batch."""
         symbols = [torch.tensor(encode(text)) for text in texts]
         padded = torch.nn.utils.rnn.pad_sequence(symbols, batch_first=True).to(self.device)
         lengths = torch.tensor([len(s) for s in symbols], device=self.device)
-        result: Frames = self._model(padded, lengths, torch.tensor(speeds, device=self.device))
-        return result
+        result: Frames = self._loaded()(padded, lengths, torch.tensor(speeds, device=self.device))
+        return result._replace(frames=result.frames.float())
 
-    def _read(self, frames: Frames) -> list[Tensor]:
-        """Phone indices of every sentence, in order."""
-        assert self._model is not None
-        phones = self._model.encoder.chunk_phones[frames.chunks]  # [B, L, 2]
-        return [row[:count].flatten() for row, count in zip(phones, frames.letters, strict=True)]
+    def _read(self, frames: Frames) -> list[Read]:
+        """What every sentence was read as, in order."""
+        phones = self._loaded().encoder.chunk_phones[frames.chunks]  # [B, L, 2]
+        return [
+            Read(_phonemes(row[:count].flatten()), durations[:count].tolist())
+            for row, durations, count in zip(phones, frames.durations, frames.letters, strict=True)
+        ]
 
 
 def _refusal(request: Request, text: str) -> Refusal | None:
@@ -132,12 +156,13 @@ def _refusal(request: Request, text: str) -> Refusal | None:
     return None
 
 
-def _speech(request: Request, audio: Tensor, phonemes: str, finite: bool, seconds: float) -> Speech:
+def _speech(request: Request, audio: Tensor, read: Read, finite: bool, seconds: float) -> Speech:
     if not finite or not bool(audio.isfinite().all()):
         return Speech(request.id, status="not_finite", reason="The network's output has NaN or infinity in it.")
     if not len(audio):
         return Speech(request.id, status="failed", reason="The network gave this text no duration.")
-    return Speech(request.id, audio, phonemes=phonemes, seconds=seconds)
+    details = {"frames": read.frames, "hop": vocoder.HOP}
+    return Speech(request.id, audio, phonemes=read.phonemes, seconds=seconds, details=details)
 
 
 def _speed(request: Request) -> float:

@@ -153,12 +153,13 @@ class Decoder(nn.Module):
 class Frames(NamedTuple):
     """What a batch of sentences sounds like.
 
-    frames [B, T, FRAME] and how many of them count [B]; chunks read [B, L] and how many letters count [B]; finite [B]:
-    whether the durations were numbers.
+    frames [B, T, FRAME] and how many of them count [B]; durations [B, L] in frames, chunks read [B, L] and how many
+    letters count [B]; finite [B]: whether the durations were numbers.
     """
 
     frames: Tensor
     lengths: Tensor
+    durations: Tensor
     chunks: Tensor
     letters: Tensor
     finite: Tensor
@@ -179,7 +180,7 @@ class TinyModel(nn.Module):
         spread = spread_over_frames(states, durations)
         frames = self.decoder(spread, padding_mask(frame_counts, spread.shape[1]))
         finite = (log_duration * mask.squeeze(-1)).isfinite().all(1)
-        return Frames(frames, frame_counts, reading.logits.argmax(-1), lengths, finite)
+        return Frames(frames, frame_counts, durations, reading.logits.argmax(-1), lengths, finite)
 
 
 def padding_mask(lengths: Tensor, longest: int) -> Tensor:

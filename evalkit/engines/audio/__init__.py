@@ -1,0 +1,1 @@
+"""audio: clips that were made elsewhere, one file per utterance."""

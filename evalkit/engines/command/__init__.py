@@ -1,0 +1,1 @@
+"""command: any program that turns text into a WAV file."""

@@ -1,0 +1,1 @@
+"""http: a server with the interface of OpenAI's text-to-speech."""

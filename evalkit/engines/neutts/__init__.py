@@ -1,0 +1,1 @@
+"""NeuTTS: a language model that speaks in NeuCodec codes."""

@@ -1,0 +1,151 @@
+"""`evalkit run` with an engine in a worker, with voices, files and phonemes, and without a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from commands import QUICK, Call
+from safetensors.torch import save_file
+
+from evalkit.engines.environments import MARKER
+from evalkit.files import sha256_file
+from evalkit.runs.folder import open_run
+from evalkit.runs.table import read_scores
+
+SENTENCES = ("the first sentence", "exit", "a third sentence", "the last sentence of all")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The engine `hostile` is installed, and its environment is made; returns its checkpoint."""
+    site = tmp_path / "site"
+    info = site / "hostile-1.0.dist-info"
+    package = site / "hostile_requirements"
+    for folder in (info, package):
+        folder.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[evalkit.engines]\nhostile = hostile_engine:Hostile\n")
+    (package / "__init__.py").touch()
+    (package / "requirements.txt").write_text("# nothing\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("EVALKIT_ENGINES", str(tmp_path / "engines"))
+    python = tmp_path / "engines" / "hostile" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    record = {"requirements_sha256": sha256_file(package / "requirements.txt"), "made": "today"}
+    (python.parents[1] / MARKER).write_text(json.dumps(record))
+    save_file({"pitch.hertz": torch.tensor(440.0)}, tmp_path / "pitch.safetensors")
+    yield tmp_path / "pitch.safetensors"
+    sys.modules.pop("hostile_requirements", None)
+
+
+def suite(folder: Path, texts: tuple[str, ...] = SENTENCES) -> str:
+    path = folder / "suite.jsonl"
+    path.write_text("".join(json.dumps({"id": f"s{n}", "text": text}) + "\n" for n, text in enumerate(texts)))
+    return str(path)
+
+
+def only_run(folder: Path) -> Path:
+    (found,) = folder.iterdir()
+    return found
+
+
+def test_a_crash_is_a_status_and_the_run_goes_on(hostile: Path, tmp_path: Path, evalkit: Call) -> None:
+    done = evalkit("run", hostile, "--suite", suite(tmp_path), "--metrics", QUICK, "--out", tmp_path / "runs")
+    assert done.exit_code == 3, done.output
+    assert "Only 3 of 4 utterances could be scored (1 crashed)" in done.output
+    assert "evalkit: hostile: loaded anew" in done.output
+    run = open_run(only_run(tmp_path / "runs"))
+    rows = {row["item"]: row for row in read_scores(run.scores_path)}
+    assert [rows[f"s{n}"]["status"] for n in range(4)] == ["ok", "crashed", "ok", "ok"]
+    assert "exit status 3: the last words of the engine" in rows["s1"]["reason"]
+    assert rows["s0"]["phonemes"] == "the first sentence"
+    engine = run.manifest()["engine"]
+    assert engine["runs_in"]["process"] == "worker" and engine["notes"] == ["loaded anew"]
+
+
+def test_files_and_the_voice_are_part_of_the_system(hostile: Path, tmp_path: Path, evalkit: Call) -> None:
+    (tmp_path / "words.txt").write_text("a b c")
+    (tmp_path / "voice.bin").write_text("v")
+    texts = suite(tmp_path, ("one sentence", "another one"))
+    base = ("run", hostile, "--suite", texts, "--metrics", QUICK, "--out", tmp_path / "runs")
+    found = set()
+    for change in (lambda: None, lambda: (tmp_path / "words.txt").write_text("d"), lambda: None):
+        change()
+        done = evalkit(*base, "--voice", tmp_path / "voice.bin", "--voice-text", "what is said")
+        assert done.exit_code == 0, done.output
+        found |= set((tmp_path / "runs").iterdir())
+    assert len(found) == 2  # another file is another system; the same again is the same run
+    done = evalkit(*base)
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+    manifests = [open_run(run).manifest() for run in (tmp_path / "runs").iterdir()]
+    assert {m["voice"] and m["voice"]["name"] for m in manifests} == {"voice.bin", None}
+    assert all(m["engine"]["files"]["words"] == str(tmp_path / "words.txt") for m in manifests)
+
+
+def test_phonemes_of_another_run_are_spoken(hostile: Path, tmp_path: Path, evalkit: Call) -> None:
+    texts = suite(tmp_path, ("one sentence", "another one"))
+    base = ("run", hostile, "--suite", texts, "--metrics", QUICK)
+    assert evalkit(*base, "--out", tmp_path / "a").exit_code == 0
+    first = only_run(tmp_path / "a")
+    done = evalkit(*base, "--phonemes-from", first, "--out", tmp_path / "b")
+    assert done.exit_code == 0, done.output
+    assert only_run(tmp_path / "b").name.rpartition("-")[2] != first.name.rpartition("-")[2]
+    other = suite(tmp_path, ("one sentence", "another one", "a new one"))
+    done = evalkit(
+        "run", hostile, "--suite", other, "--metrics", QUICK, "--phonemes-from", first, "--out", tmp_path / "c"
+    )
+    assert done.exit_code == 2 and "has no phonemes for s2" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--engine", "hostile: something"], "the engine 'hostile' takes nothing behind a colon"),
+        (["--set", "wordz=x"], "the engine 'hostile' has no option 'wordz'"),
+        (["--set", "words=/no/such/file"], "--set words=/no/such/file: there is no such file or folder"),
+        (["--voice", "x.wav", "--voice-text", "no/such.txt"], "--voice-text no/such.txt: the file cannot be read"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(
+    hostile: Path, tmp_path: Path, evalkit: Call, arguments: list[str], sentence: str
+) -> None:
+    done = evalkit("run", hostile, "--suite", suite(tmp_path), "--out", tmp_path / "runs", *arguments)
+    assert done.exit_code == 2 and sentence in done.output, done.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_checkpoint_and_engine_the_sentence_says_what_is_missing(tmp_path: Path, evalkit: Call) -> None:
+    done = evalkit("run", "--out", tmp_path / "runs")
+    assert done.exit_code == 2 and "Name a checkpoint, or an engine that needs none" in done.output
+
+
+def test_tinytts_takes_no_voice(tmp_path: Path, evalkit: Call) -> None:
+    from commands import VOICES
+
+    done = evalkit("run", VOICES / "merged.pth", "--voice", "x.wav", "--out", tmp_path / "runs")
+    assert done.exit_code == 2 and "has one voice, which is in its weights: leave --voice out" in done.output
+
+
+def test_an_environment_that_is_not_made_is_named(
+    hostile: Path, tmp_path: Path, evalkit: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from hostile_engine import Hostile
+
+    from evalkit.engines import Environment
+
+    needy = replace(Hostile.spec, environment=Environment("needy", {"no-such": "1.0"}, "hostile_requirements:x"))
+    monkeypatch.setattr(Hostile, "spec", needy)
+    done = evalkit("run", hostile, "--suite", suite(tmp_path), "--out", tmp_path / "runs")
+    assert done.exit_code == 2
+    assert "with no-such 1.0 is not there: evalkit engines add hostile." in done.output
+    listed = evalkit("engines", "list", "--json")
+    assert {row["engine"]: row["runs in"] for row in json.loads(listed.stdout)}["hostile"] == "nowhere"
