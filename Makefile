@@ -42,9 +42,10 @@ bench-merging: $(INSTALLED)  ## MERGEKIT=PYTHON names the Python of an environme
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/merging_grid.py
 
 bench-engines: engines  ## Batched against each engine's package, one by one
-	$(BIN)/python benchmarks/worker.py
-	for name in kokoro f5 neutts; do \
-	  PYTHONPATH=. $(EVALKIT_ENGINES)/$$name/bin/python benchmarks/$$name.py || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/worker.py
+	OMP_NUM_THREADS=1 $(BIN)/evalkit engines python kokoro benchmarks/kokoro.py --device $(DEVICE) $(if $(filter cpu,$(DEVICE)),--small --batch 4)
+	OMP_NUM_THREADS=1 $(BIN)/evalkit engines python f5 benchmarks/f5.py --device $(DEVICE) $(if $(filter cpu,$(DEVICE)),,--size full)
+	OMP_NUM_THREADS=1 $(BIN)/evalkit engines python neutts benchmarks/neutts_batches.py --device $(DEVICE) $(if $(filter cpu,$(DEVICE)),,--size full)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,8 +1,8 @@
 """F5-TTS: evalkit's batches against the package, one sentence at a time, with random weights.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 ENVIRONMENT/bin/python benchmarks/f5.py [--size full] [--device cuda] [--batch 16]
+    OMP_NUM_THREADS=1 evalkit engines python f5 benchmarks/f5.py [--size full] [--device cuda] [--batch 16]
 
-ENVIRONMENT is what `evalkit engines add f5` made. The package's arm is its own `CFM.sample` and Vocos, from the same
+The package's arm is its own `CFM.sample` and Vocos, from the same
 mel frames of the reference, with the same noise, so that the clips can be compared. Ours and theirs in turn; the result
 is the ratio of the medians (of CPU time on a CPU), and beside it the largest difference of a sample.
 On CUDA a second arm is the package in float16, which is what its own commands take there; evalkit stays in float32.

@@ -1,8 +1,8 @@
 """NeuTTS on torch: evalkit's batches against the package, one sentence at a time, with random weights.
 
-    PYTHONPATH=. OMP_NUM_THREADS=1 ENVIRONMENT/bin/python benchmarks/neutts_batches.py [--size full] [--device cuda]
+    OMP_NUM_THREADS=1 evalkit engines python neutts benchmarks/neutts_batches.py [--size full] [--device cuda]
 
-ENVIRONMENT is what `evalkit engines add neutts` made. The package's arm is its own `infer`, codec and watermark
+The package's arm is its own `infer`, codec and watermark
 included, on the same weights in the same type. Both arms draw, each from its own random numbers, so utterances differ:
 what is compared is seconds of work for a second of audio, arms in turn, as the ratio of the medians. Beside it stand
 the tokens that both give when they do not draw (top_k 1), where they must agree in float32. Random weights say noise,

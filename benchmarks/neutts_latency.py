@@ -2,7 +2,7 @@
 
 Runs in the environment of `neutts-gguf`, from the repository's root:
 
-    PYTHONPATH=. ~/.local/share/evalkit/engines/neutts-gguf/bin/python benchmarks/neutts_latency.py --size full
+    OMP_NUM_THREADS=1 evalkit engines python neutts-gguf benchmarks/neutts_latency.py --size full
     ... benchmarks/neutts_latency.py --row base=neutts-air/ --row q8=neutts-air-q8.gguf --codec neucodec/ --voice emily
 
 Without --row it makes backbones with random weights, which say a fixed number of tokens. The rows take turns at every

@@ -62,13 +62,17 @@ def _judges() -> list[dict[str, Any]]:
 
 
 def _engines() -> list[dict[str, Any]]:
+    from evalkit.engines.hosting import place_of
     from evalkit.errors import EvalkitError
 
     rows = []
     for name in ENGINES.names():
         try:
             spec = ENGINES.load(name).spec
-            rows.append(_row(f"engine {name}", "ok", f"version {spec.version}, {spec.sample_rate} Hz"))
+            place = place_of(spec)
+            where = place.problem or f"version {spec.version}, in {place.describe()}"
+            # Nobody needs every engine: one without its environment is nothing to mend.
+            rows.append(_row(f"engine {name}", "optional" if place.problem else "ok", where))
         except EvalkitError as error:
             rows.append(_row(f"engine {name}", "broken", str(error), "reinstall or uninstall the plugin"))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -110,8 +111,6 @@ def add(
     missing: Annotated[bool, typer.Option("--missing", help="Only those that are not ready yet.")] = False,
 ) -> None:
     """Make the environment of an engine from its pinned requirements, with uv where it can be found."""
-    import sys
-
     from evalkit.engines.environments import look, make
 
     wanted = {name: _environment(name) for name in names}
@@ -129,6 +128,29 @@ def remove(name: Name) -> None:
     from evalkit.engines.environments import remove as delete
 
     print(f"{name}: {'removed' if delete(_environment(name)) else 'there was no environment'}")
+
+
+@engines.command("python", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def python_(context: typer.Context, name: Name) -> None:
+    """Run the Python of an engine's environment, which also sees evalkit, with the arguments that follow.
+
+    Example: evalkit engines python neutts-gguf -m evalkit.engines.neutts.gguf_write backbone/ out.gguf
+    """
+    import os
+    import subprocess
+
+    from evalkit.engines.hosting import place_of
+    from evalkit.engines.source import source_folder
+
+    spec: EngineSpec = ENGINES.load(name).spec
+    _environment(name)
+    place = place_of(spec)
+    if place.problem:
+        raise EvalkitError(f"{place.problem}.")
+    with source_folder(ENGINES.entries()[name].value) as source:
+        command = [str(place.python or sys.executable), *context.args]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(source)}, check=False)
+    raise typer.Exit(done.returncode)
 
 
 @engines.command("doctor")
@@ -186,7 +208,7 @@ def _try(name: str, folder: Path, full: bool) -> list[dict[str, Any]]:
         _finding(name, "ok" if one.ok or one.ok is None else "broken", one.check, one.detail)
         for one in findings
         if full or not one.ok
-    ] or [_finding(name, "ok", "speak", f"it loads and speaks ({len(example.texts)} sentences, random weights)")]
+    ] or [_finding(name, "ok", "speak", f"it speaks: {len(example.texts)} sentences of its own example")]
 
 
 QUICK = ("audio",)

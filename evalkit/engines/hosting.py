@@ -35,9 +35,12 @@ def place_of(spec: EngineSpec) -> Place:
         return Place(python_of(spec.environment))
     if fits_here(spec.environment):
         return Place()
-    packages = ", ".join(f"{name} {version}" for name, version in spec.environment.packages.items())
-    why = "was made from other requirements" if found.state == "outdated" else f"with {packages} is not there"
-    return Place(problem=f"The environment of the engine '{spec.name}' {why}: evalkit engines add {spec.name}")
+    if found.state == "outdated":
+        why = f"The environment of the engine '{spec.name}' was made from other requirements"
+    else:
+        package, version = next(iter(spec.environment.packages.items()))
+        why = f"The engine '{spec.name}' needs {package} {version}, in an environment of its own"
+    return Place(problem=f"{why}: evalkit engines add {spec.name}")
 
 
 def start(name: str, device: str = "cpu", utterance_s: float = UTTERANCE_S, python: Path | None = None) -> Any:

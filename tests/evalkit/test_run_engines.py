@@ -146,6 +146,6 @@ def test_an_environment_that_is_not_made_is_named(
     monkeypatch.setattr(Hostile, "spec", needy)
     done = evalkit("run", hostile, "--suite", suite(tmp_path), "--out", tmp_path / "runs")
     assert done.exit_code == 2
-    assert "with no-such 1.0 is not there: evalkit engines add hostile." in done.output
+    assert "needs no-such 1.0, in an environment of its own: evalkit engines add hostile." in done.output
     listed = evalkit("engines", "list", "--json")
     assert {row["engine"]: row["runs in"] for row in json.loads(listed.stdout)}["hostile"] == "nowhere"
