@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 evalkit engines python kokoro benchmarks/kokoro.py [--device cuda] [--batch 32] [--small]
 
-Random weights in the shapes of Kokoro-82M, with durations and pitch such as speech has; phonemes are given, so that no front end is timed. Ours and theirs in turn, the first round
-does not count; the result is the ratio of the medians. Beside it, with the same seeds: whether the durations are the
-package's, the largest difference of a sample from the package with the same effective weights to the bit (on a GPU
-pitch is float64 here, so that a voiced phase differs), and from the same sentence spoken alone.
---processor-time counts this process's CPU time, for a busy machine.
+Random weights in the shapes of Kokoro-82M, with durations and pitch such as speech has; phonemes are given, so that no
+front end is timed. Ours and theirs in turn, the first round does not count; the result is the ratio of the medians.
+Beside it, with the same seeds: whether the durations are the package's, the largest difference of a sample from the
+package with the same effective weights to the bit (on a GPU pitch is float64 here, so that a voiced phase differs), and
+from the same sentence spoken alone. --processor-time counts this process's CPU time, for a busy machine.
 """
 
 from __future__ import annotations

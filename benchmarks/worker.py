@@ -37,25 +37,29 @@ def main() -> None:
         if local.load(weights) != remote.load(weights):
             sys.exit("The worker loaded other weights.")
         times: dict[str, list[float]] = {"here": [], "worker": []}
+        around: dict[str, list[float]] = {"here": [], "worker": []}
         for _ in range(arguments.rounds):
             for name, engine in (("here", local), ("worker", remote)):
-                times[name].append(seconds(engine, requests))
+                elapsed, outside = timed(engine, requests)
+                times[name].append(elapsed)
+                around[name].append(outside)
         pairs = list(zip(local.synthesize(requests), remote.synthesize(requests), strict=True))
     same = all(torch.equal(ours.audio, theirs.audio) for ours, theirs in pairs)
     audio = sum(len(ours.audio) for ours, _ in pairs) / TinyTTS.spec.sample_rate
     here, worker = (statistics.median(times[name]) for name in ("here", "worker"))
     print(f"{len(requests)} sentences, {audio:.0f} s of audio, {arguments.rounds} rounds, medians")
-    print(f"worker / in process: {worker / here:.4f}; audio bit for bit equal: {same}")
-    print(
-        f"the worker adds {(worker - here) / audio * 1e3:.3f} ms to a second of audio; this engine needs "
-        f"{here / audio * 1e3:.2f} ms for it"
-    )
+    print(f"worker / in process, elapsed: {worker / here:.3f}; audio bit for bit equal: {same}")
+    for name in times:
+        outside = statistics.median(around[name])
+        print(f"{name}: {outside / here:.2%} of the elapsed time is outside the engine's own clock")
 
 
-def seconds(engine: Engine, requests: list[Request]) -> float:
+def timed(engine: Engine, requests: list[Request]) -> tuple[float, float]:
+    """Elapsed seconds, and how many of them the engine does not count as its own."""
     began = time.perf_counter()
-    engine.synthesize(requests)
-    return time.perf_counter() - began
+    speeches = engine.synthesize(requests)
+    elapsed = time.perf_counter() - began
+    return elapsed, elapsed - sum(speech.seconds or 0.0 for speech in speeches)
 
 
 if __name__ == "__main__":
