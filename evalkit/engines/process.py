@@ -42,13 +42,14 @@ class WorkerProcess:
     def __init__(self, python: Path, target: str, device: str) -> None:
         self._held = ExitStack()
         source = self._held.enter_context(source_folder(target))
-        log = tempfile.TemporaryFile(prefix="evalkit-worker-")  # noqa: SIM115
+        log = tempfile.TemporaryFile()  # noqa: SIM115
         self._log = self._held.enter_context(log)
         to_worker, from_caller = os.pipe()
         to_caller, from_worker = os.pipe()
         _widen(from_worker)
         self._channel = Channel(to_caller, from_caller)
         self._held.callback(self._channel.close)
+        self._asked = 0
         arguments = [target, device, str(to_worker), str(from_worker)]
         try:
             self._process = subprocess.Popen(
@@ -68,15 +69,22 @@ class WorkerProcess:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Raises WorkerDiedError."""
+        self._asked += 1
         try:
-            self._channel.send(message)
+            self._channel.send({**message, "id": self._asked})
         except ChannelClosedError as error:
             raise self._obituary() from error
 
     def receive(self, limit_s: float | None = None) -> tuple[dict[str, Any], list[Tensor]]:
-        """The next reply. Raises WorkerDiedError, and WorkerTooSlowError after `limit_s` seconds."""
+        """The next reply to the last message. Raises WorkerDiedError, and WorkerTooSlowError after `limit_s` seconds.
+
+        What is left of a message that nobody waited for, such as a stream that was not heard to its end, is dropped.
+        """
         try:
-            return self._channel.receive(limit_s)
+            while True:
+                header, clips = self._channel.receive(limit_s)
+                if header.pop("id") == self._asked:
+                    return header, clips
         except TimeoutError as error:
             self._process.kill()
             raise WorkerTooSlowError(f"no answer after {limit_s:.0f} seconds") from error

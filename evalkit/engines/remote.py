@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from evalkit.engines import wire
 from evalkit.engines.base import EngineSpec, Example, Request, Setup, Speech, Status, Voice
 from evalkit.engines.process import WorkerDiedError, WorkerProcess, WorkerTooSlowError
+from evalkit.engines.temporary import temporary_folder
 from evalkit.engines.worker import write_weights
 from evalkit.errors import EvalkitError
 
@@ -43,12 +44,17 @@ class RemoteEngine:
         self.versions: Mapping[str, str] = {}
         self._declared, self._target, self._python, self._device = declared, target, python, device
         self._utterance_s = utterance_s
-        self._folder = tempfile.TemporaryDirectory(prefix="evalkit-weights-", ignore_cleanup_errors=True)
+        self._held = ExitStack()
+        self._folder = self._held.enter_context(temporary_folder())
         self._history: list[dict[str, Any]] = []  # what brings a new worker to where the last one was
         self._loads = 0
         self._slowest = 0.0  # seconds for a character
         self._deaths = 0
-        self._process = self._start()
+        try:
+            self._process = self._start()
+        except BaseException:
+            self._held.close()
+            raise
 
     def set_up(self, setup: Setup) -> None:
         assets = {name: str(path) for name, path in setup.assets.items()}
@@ -56,14 +62,14 @@ class RemoteEngine:
 
     def load(self, weights: Mapping[str, Tensor]) -> str:
         self._loads += 1  # a file each: if these weights are refused, a new worker still finds the ones before
-        path = Path(self._folder.name) / f"weights-{self._loads}.safetensors"
+        path = self._folder / f"weights-{self._loads}.safetensors"
         write_weights(weights, path)
         try:
             digest = str(self._remembered({"do": "load", "path": str(path)})["digest"])
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        for past in Path(self._folder.name).glob("weights-*.safetensors"):
+        for past in self._folder.glob("weights-*.safetensors"):
             if past != path:
                 past.unlink()
         return digest
@@ -75,7 +81,7 @@ class RemoteEngine:
         """Read back through a file; a copy, not the worker's own tensors."""
         from safetensors.torch import load_file
 
-        path = Path(self._folder.name) / "read-back.safetensors"
+        path = self._folder / "read-back.safetensors"
         self._command({"do": "weights", "path": str(path)})
         loaded: Mapping[str, Tensor] = load_file(path)
         return loaded
@@ -120,7 +126,7 @@ class RemoteEngine:
 
     def close(self) -> None:
         self._process.stop()
-        self._folder.cleanup()
+        self._held.close()
 
     def __enter__(self) -> RemoteEngine:
         return self
@@ -150,7 +156,11 @@ class RemoteEngine:
         except WorkerDiedError as died:
             raise EvalkitError(f"The engine '{self._declared.name}' cannot start: {died}.") from died
         self._process = process
-        reply = self._command({"do": "hello", "threads": torch.get_num_threads()})
+        try:
+            reply = self._command({"do": "hello", "threads": torch.get_num_threads()})
+        except BaseException:
+            process.stop()
+            raise
         self.versions = {"python": reply["python"], "torch": reply["torch"]}
         return process
 

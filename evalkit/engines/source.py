@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from evalkit.engines.temporary import temporary_folder
 
 PACKAGES = ("evalkit", "metrics")
 
@@ -19,12 +20,12 @@ def source_folder(target: str = "") -> Iterator[Path]:
     are not mixed with those beside evalkit. target: "module:Class" of the engine; its top package is linked too.
     """
     names = dict.fromkeys([*PACKAGES, *([target.partition(":")[0].partition(".")[0]] if target else [])])
-    with tempfile.TemporaryDirectory(prefix="evalkit-source-") as folder:
+    with temporary_folder() as folder:
         for name in names:
             place = _place(name)
             if place is not None:
-                (Path(folder) / place.name).symlink_to(place)
-        yield Path(folder)
+                (folder / place.name).symlink_to(place)
+        yield folder
 
 
 def _place(name: str) -> Path | None:

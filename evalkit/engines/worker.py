@@ -26,14 +26,13 @@ from evalkit.engines.framing import Channel, ChannelClosedError
 from evalkit.errors import EvalkitError
 
 Reply = tuple[dict[str, Any], list[Tensor]]
-LAST_LINES = 3  # of a traceback, for a reason in a table
 
 
 class Worker:
     """Turns messages into calls of one engine."""
 
-    def __init__(self, engine: Any, channel: Channel) -> None:
-        self.engine, self.channel = engine, channel
+    def __init__(self, engine: Any, channel: Channel, messages: queue.SimpleQueue[Mapping[str, Any] | None]) -> None:
+        self.engine, self.channel, self.messages = engine, channel, messages
         self.voices: dict[str, Voice] = {}
 
     def answer(self, message: Mapping[str, Any]) -> Reply:
@@ -79,7 +78,9 @@ class Worker:
         if not isinstance(self.engine, StreamingEngine):
             raise EvalkitError("This engine does not stream.")
         for chunk in self.engine.stream(wire.request_in(message["request"], self.voices)):
-            self.channel.send({"kind": "chunk"}, [chunk])
+            self.channel.send({"id": message["id"], "kind": "chunk"}, [chunk])
+            if not self.messages.empty():  # the caller asks for something else and hears no more of this
+                break
         return {}, []
 
     def do_example(self, message: Mapping[str, Any]) -> Reply:
@@ -100,23 +101,28 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     save_file({key: tensor.detach().cpu().contiguous().clone() for key, tensor in weights.items()}, path)
 
 
-def serve(worker: Worker, messages: queue.SimpleQueue[Mapping[str, Any] | None]) -> None:
-    """Answer until there are no more messages."""
-    while (message := messages.get()) is not None:
+def serve(worker: Worker) -> None:
+    """Answer until the caller is gone. A reply carries the id of its message."""
+    while (message := worker.messages.get()) is not None:
         try:
             header, clips = worker.answer(message)
-            worker.channel.send({"kind": "ok", **header}, clips)
+            header = {"kind": "ok", **header}
         except ChannelClosedError:
             return
-        except EvalkitError as error:
-            worker.channel.send({"kind": "error", "message": str(error)})
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            worker.channel.send({"kind": "out_of_memory", "message": str(error)})
         except Exception as error:
-            traceback.print_exc()
-            worker.channel.send({"kind": "exception", "message": f"{type(error).__name__}: {error}"})
+            header, clips = _complaint(error), []
+        worker.channel.send({"id": message["id"], **header}, clips)
+
+
+def _complaint(error: Exception) -> dict[str, Any]:
+    if isinstance(error, EvalkitError):
+        return {"kind": "error", "message": str(error)}
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return {"kind": "out_of_memory", "message": str(error)}
+    traceback.print_exc()
+    return {"kind": "exception", "message": f"{type(error).__name__}: {error}"}
 
 
 def _listen(channel: Channel, messages: queue.SimpleQueue[Mapping[str, Any] | None]) -> None:
@@ -138,12 +144,11 @@ def main() -> None:
     try:
         engine = getattr(import_module(module), name)(device=device)
     except Exception as error:
-        traceback.print_exc()
-        messages.get()
-        channel.send({"kind": "exception", "message": f"{type(error).__name__}: {error}"})
+        message = messages.get()
+        channel.send({"id": message["id"] if message else 0, **_complaint(error)})
         return
     try:
-        serve(Worker(engine, channel), messages)
+        serve(Worker(engine, channel, messages))
     finally:
         if isinstance(engine, Closing):
             engine.close()

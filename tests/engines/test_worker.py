@@ -176,7 +176,53 @@ def test_an_engine_that_does_not_import_says_so() -> None:
 
 def test_the_worker_imports_evalkit_and_the_plugin_alone() -> None:
     with source_folder(TARGET) as folder:
-        assert sorted(path.name for path in folder.iterdir()) == ["evalkit", "hostile_engine.py", "metrics"]
+        seen = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        assert seen == ["evalkit", "hostile_engine.py", "metrics"]
+
+
+def test_what_nobody_waited_for_is_no_answer_to_the_next_question(
+    remote: RemoteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that stops in the middle, by Ctrl-C in a notebook or by leaving a loop, must not get old audio."""
+    expected = remote.synthesize(requests("the second text"))[0]
+    for chunk in remote.stream(Request("a", "a long first text", 0)):
+        assert len(chunk)
+        break
+    assert torch.equal(remote.synthesize(requests("the second text"))[0].audio, expected.audio)
+    with monkeypatch.context() as patch:
+        patch.setattr(remote._process, "receive", lambda limit: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            remote.synthesize(requests("another text"))
+    assert torch.equal(remote.synthesize(requests("the second text"))[0].audio, expected.audio)
+
+
+def test_weights_in_temporary_files_do_not_outlive_a_kill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from evalkit.engines import temporary
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    script = "from evalkit.engines.temporary import temporary_folder as t\nimport time\n"
+    script += "with t() as f:\n    print(f, flush=True)\n    time.sleep(60)"
+    owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    theirs = Path(owner.stdout.readline().strip())
+    (theirs / "weights.safetensors").touch()
+    with temporary.temporary_folder() as ours:
+        assert theirs.is_dir() and ours.parent == theirs.parent == tmp_path  # its owner lives
+        owner.kill()
+        owner.wait()
+        with temporary.temporary_folder():
+            assert not theirs.exists() and ours.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_cannot_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for target in (TARGET, "evalkit.engines.nothing:Nothing"):
+        python = Path(sys.executable) if target != TARGET else tmp_path / "no-python"
+        with pytest.raises((EvalkitError, RuntimeError)):
+            RemoteEngine(Hostile.spec, target, python)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_worker_ends_with_its_caller_even_when_that_is_killed() -> None:
