@@ -88,7 +88,8 @@ class EngineSpec:
     streaming: bool = False
     stochastic: bool = False
     reads_digits: bool = False  # False: it is given the item's spoken form
-    needs_voice: bool = False  # True: a voice is required, by default the reference clip
+    needs_voice: bool = False  # True: a voice is required
+    voice_is_clip: bool = True  # whether it is a clip of speech; a run then takes its reference clip if none is named
     voice: str = ""  # what --voice takes, for people: "a style pack (.pt)"; "" where the weights hold the only voice
     needs_voice_text: bool = False  # True: what is said in the voice's clip must be known
     phonemes: bool = False  # whether Request.phonemes is spoken

@@ -26,7 +26,8 @@ class Card:
 def read_card(checkpoint: Path | None) -> Card:
     """The card of a checkpoint, an empty one where there is none. Raises EvalkitError for a bad one.
 
-    Paths in it are relative to it; a mix of voices (`a.pt:0.7,b.pt:0.3`) is one path after the other.
+    Paths in it are relative to it; a mix of voices (`a.pt:0.7,b.pt:0.3`) is one path after the other; a voice without
+    a dot in it that is no file is a name.
     """
     if checkpoint is None:
         return Card()
@@ -39,9 +40,14 @@ def read_card(checkpoint: Path | None) -> Card:
     return Card(
         path,
         path.parent / reference if reference else None,
-        ",".join(str(path.parent / part.strip()) for part in voice.split(",")) if voice else None,
+        ",".join(_place(path.parent, part.strip()) for part in voice.split(",")) if voice else None,
         content.get("voice_text"),
     )
+
+
+def _place(folder: Path, voice: str) -> str:
+    """A file beside the card, or a name that the engine knows ("emily")."""
+    return str(folder / voice) if "." in voice or (folder / voice).exists() else voice
 
 
 def _content(path: Path) -> dict[str, Any]:

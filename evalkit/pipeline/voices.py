@@ -28,13 +28,13 @@ def prepare_voice(
     """The engine's voice, or None where it needs none and none was named.
 
     Without --voice, the card `<checkpoint>.toml` may name one (`voice`, `voice_text`), else the first reference clip
-    is taken; the clip's text may lie beside it (`clip.txt` of `clip.wav`). Raises EvalkitError if a voice is needed
-    and there is none, or its text is not known, or the engine takes none.
+    is taken where a voice is a clip; the clip's text may lie beside it (`clip.txt` of `clip.wav`). Raises EvalkitError
+    if a voice is needed and there is none, or its text is not known, or the engine takes none.
     """
     spec = engine.spec
     card = read_card(checkpoint)
     named = given.reference or (card.voice if spec.needs_voice or spec.voice else None)
-    if named is None and spec.needs_voice and references:
+    if named is None and spec.needs_voice and spec.voice_is_clip and references:
         named = str(references[0])
     if named is None:
         if not spec.needs_voice:

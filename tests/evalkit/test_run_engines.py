@@ -149,3 +149,30 @@ def test_an_environment_that_is_not_made_is_named(
     assert "needs no-such 1.0, in an environment of its own: evalkit engines add hostile." in done.output
     listed = evalkit("engines", "list", "--json")
     assert {row["engine"]: row["runs in"] for row in json.loads(listed.stdout)}["hostile"] == "nowhere"
+
+
+@pytest.mark.parametrize(("is_clip", "status"), [(True, 0), (False, 2)])
+def test_the_reference_clip_is_the_voice_where_a_voice_is_a_clip(
+    hostile: Path, tmp_path: Path, evalkit: Call, monkeypatch: pytest.MonkeyPatch, is_clip: bool, status: int
+) -> None:
+    from dataclasses import replace
+
+    import soundfile
+    from hostile_engine import Hostile
+
+    monkeypatch.setattr(
+        Hostile, "spec", replace(Hostile.spec, needs_voice=True, voice_is_clip=is_clip, environment=None)
+    )
+    soundfile.write(
+        tmp_path / "clip.wav", torch.randn(16000, generator=torch.Generator().manual_seed(0)).numpy(), 16000
+    )
+    texts = suite(tmp_path, ("one sentence",))
+    done = evalkit(
+        *("run", hostile, "--suite", texts, "--metrics", QUICK, "--out", tmp_path / "runs"),
+        *("--reference", tmp_path / "clip.wav"),
+    )
+    assert done.exit_code == status, done.output
+    if status:
+        assert "The engine 'hostile' needs a voice, any file: name it with --voice." in done.output
+    else:
+        assert open_run(only_run(tmp_path / "runs")).manifest()["voice"]["name"] == "clip.wav"

@@ -55,7 +55,8 @@ class Hostile:
         return self.loaded
 
     def prepare_voice(self, reference: Path, text: str | None) -> Voice:
-        return Voice(reference.name, f"{reference.read_text()}/{text}", data=len(reference.read_text()))
+        content = reference.read_bytes()
+        return Voice(reference.name, f"{content.hex()[:64]}/{text}", data=1 + len(content) % 3)
 
     def synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
         for request in requests:

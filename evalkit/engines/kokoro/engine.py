@@ -93,6 +93,7 @@ class Kokoro:
         batch_exact=True,
         stochastic=True,
         needs_voice=True,
+        voice_is_clip=False,
         voice="a style pack (.pt, [510, 1, 256]), or a mix of packs written a.pt:0.7,b.pt:0.3",
         phonemes=True,
         readings=True,

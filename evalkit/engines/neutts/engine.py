@@ -56,6 +56,7 @@ class NeuTTS:
         streaming=True,
         stochastic=True,
         needs_voice=True,
+        voice_is_clip=False,
         voice=VOICE,
         needs_voice_text=True,
         phonemes=True,

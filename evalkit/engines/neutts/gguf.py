@@ -53,6 +53,7 @@ class NeuTTSGguf:
         streaming=True,
         stochastic=True,
         needs_voice=True,
+        voice_is_clip=False,
         voice=VOICE,
         needs_voice_text=True,
         phonemes=True,
