@@ -176,3 +176,24 @@ def test_the_reference_clip_is_the_voice_where_a_voice_is_a_clip(
         assert "The engine 'hostile' needs a voice, any file: name it with --voice." in done.output
     else:
         assert open_run(only_run(tmp_path / "runs")).manifest()["voice"]["name"] == "clip.wav"
+
+
+def test_how_a_program_is_run_is_no_part_of_what_is_measured(tmp_path: Path, evalkit: Call) -> None:
+    """The time limit and the number of programs at once change nothing of what is spoken: the run is continued."""
+    script = tmp_path / "say.py"
+    script.write_text(
+        "import sys, wave\n"
+        "with wave.open(sys.argv[2], 'wb') as file:\n"
+        "    file.setparams((1, 2, 8000, 0, 'NONE', ''))\n"
+        "    file.writeframes(bytes(range(1, 255)) * 30 * len(sys.argv[1]))\n"
+    )
+    command = f"command: {sys.executable} {script} {{text}} {{wav}}"
+    base = ("run", "--engine", command, "--suite", suite(tmp_path, ("one", "two")), "--metrics", QUICK)
+    for settings in ((), ("--set", "time_limit=30"), ("--set", "jobs=2")):
+        done = evalkit(*base, "--out", tmp_path / "runs", *settings)
+        assert done.exit_code == 0, done.output
+    manifest = open_run(only_run(tmp_path / "runs")).manifest()
+    assert manifest["checkpoint"] is None and "template" in manifest["engine"]["options"]
+    script.write_text(script.read_text().replace("* 30", "* 31"))
+    assert evalkit(*base, "--out", tmp_path / "runs").exit_code == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 2  # another program is another system
