@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import QUICK, Call
+from commands import QUICK, VOICES, Call
 from safetensors.torch import save_file
 
 from evalkit.engines.environments import MARKER
 from evalkit.files import sha256_file
 from evalkit.runs.folder import open_run
 from evalkit.runs.table import read_scores
+from evalkit.suites import load_suite
 
 SENTENCES = ("the first sentence", "exit", "a third sentence", "the last sentence of all")
 
@@ -97,6 +98,15 @@ def test_phonemes_of_another_run_are_spoken(hostile: Path, tmp_path: Path, evalk
     done = evalkit(*base, "--phonemes-from", first, "--out", tmp_path / "b")
     assert done.exit_code == 0, done.output
     assert only_run(tmp_path / "b").name.rpartition("-")[2] != first.name.rpartition("-")[2]
+    rewritten = suite(tmp_path, ("other words", "for the same items"))
+    done = evalkit(
+        "run", hostile, "--suite", rewritten, "--metrics", QUICK, "--phonemes-from", first, "--out", tmp_path / "d"
+    )
+    assert done.exit_code == 0, done.output
+    rows = read_scores(open_run(only_run(tmp_path / "d")).scores_path)
+    assert {row["item"]: row["phonemes"] for row in rows} == {"s0": "one sentence", "s1": "another one"}
+    done = evalkit("run", VOICES / "merged.pth", "--suite", texts, "--phonemes-from", first, "--out", tmp_path / "e")
+    assert done.exit_code == 2 and "The engine 'tinytts' takes no phonemes: leave --phonemes-from out" in done.output
     other = suite(tmp_path, ("one sentence", "another one", "a new one"))
     done = evalkit(
         "run", hostile, "--suite", other, "--metrics", QUICK, "--phonemes-from", first, "--out", tmp_path / "c"
@@ -127,8 +137,6 @@ def test_without_checkpoint_and_engine_the_sentence_says_what_is_missing(tmp_pat
 
 
 def test_tinytts_takes_no_voice(tmp_path: Path, evalkit: Call) -> None:
-    from commands import VOICES
-
     done = evalkit("run", VOICES / "merged.pth", "--voice", "x.wav", "--out", tmp_path / "runs")
     assert done.exit_code == 2 and "has one voice, which is in its weights: leave --voice out" in done.output
 
@@ -197,3 +205,15 @@ def test_how_a_program_is_run_is_no_part_of_what_is_measured(tmp_path: Path, eva
     script.write_text(script.read_text().replace("* 30", "* 31"))
     assert evalkit(*base, "--out", tmp_path / "runs").exit_code == 0
     assert len(list((tmp_path / "runs").iterdir())) == 2  # another program is another system
+
+
+def test_an_engine_is_given_the_names_of_a_suite_with_their_readings(
+    hostile: Path, tmp_path: Path, evalkit: Call
+) -> None:
+    done = evalkit(
+        *("run", hostile, "--suite", "indian-names", "--limit", 1, "--metrics", QUICK, "--out", tmp_path / "runs")
+    )
+    assert done.exit_code == 0, done.output
+    (row,) = read_scores(open_run(only_run(tmp_path / "runs")).scores_path)
+    item = load_suite("indian-names").items[0]
+    assert row["phonemes"] == " ".join(entity.accepted[0] for entity in item.entities) != ""

@@ -61,7 +61,12 @@ class Hostile:
     def synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
         for request in requests:
             self._suffer(request.text, len(requests))
-        return [Speech(r.id, self._tone(r), phonemes=r.phonemes or r.text, details={"n": 1}) for r in requests]
+        return [
+            Speech(
+                r.id, self._tone(r), phonemes=r.phonemes or " ".join(r.readings.values()) or r.text, details={"n": 1}
+            )
+            for r in requests
+        ]
 
     def stream(self, request: Request) -> Iterator[Tensor]:
         for chunk in self._tone(request).split(1000):
