@@ -26,6 +26,9 @@ class Bins:
         return self.low + self.width * len(self.counts)
 
 
+ROUNDING = 1e-9  # relative: real-time factors that are shares of one batch's time differ in their last bits only
+
+
 @dataclass(frozen=True)
 class Marks:
     """What is drawn over a distribution, each with the text beside it where there is room."""
@@ -40,13 +43,15 @@ class Marks:
 def bin_values(values: Sequence[float]) -> Bins:
     """Count finite values (at least one) in bins of a round width that start at a multiple of it.
 
-    About 4 n^(1/3) bins at most, from 8 to 28. Equal values get one bin with room beside it.
+    About 4 n^(1/3) bins at most, from 8 to 28. Values that are equal, or differ by rounding alone, get one bin with room
+    beside it.
     """
     low, high = min(values), max(values)
     about = min(28.0, max(8.0, 4 * len(values) ** (1 / 3)))
-    width = _round_step((high - low) / about) if high > low else _round_step(abs(low) / about or 0.1)
+    apart = high - low > ROUNDING * max(abs(low), abs(high))
+    width = _round_step((high - low) / about) if apart else _round_step(abs(low) / about or 0.1)
     first = math.floor(low / width + 1e-9)
-    bins = math.ceil(high / width - 1e-9) - first if high > low else 6
+    bins = max(1, math.ceil(high / width - 1e-9) - first) if apart else 6
     counts = [0] * bins
     for value in values:
         # The largest value may lie on the last edge, which belongs to the last bin.

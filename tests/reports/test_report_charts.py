@@ -60,3 +60,19 @@ def test_small_charts_stay_inside_their_box() -> None:
     dot = ET.fromstring(dot_and_interval(0.5, [0.4, 0.6], (0.0, 1.0), 2.0))
     assert dot.get("aria-hidden") == "true"
     assert float(next(dot.iter("circle")).get("cx", "")) == 48.0
+
+
+@pytest.mark.parametrize("value", [0.1, 3.7, 1e-6, 1e6, -2.5])
+@pytest.mark.parametrize("bits", [1, 2, 1000])
+def test_values_that_differ_by_rounding_alone_are_one_bin(value: float, bits: int) -> None:
+    """Shares of a batch's time, divided by the clips' lengths, are equal but for their last bits."""
+    values = [value, value * (1 + bits * 2.0**-52), value]
+    bins = bin_values(values)
+    assert sum(bins.counts) == len(values) and max(bins.counts) == len(values)
+    assert bins.low <= min(values) and max(values) <= bins.high
+
+
+@pytest.mark.parametrize("spread", [1e-8, 1e-6, 1e-3])
+def test_every_value_is_counted_however_close_together(spread: float) -> None:
+    values = [5.0 * (1 + spread * k / 10) for k in range(11)]
+    assert sum(bin_values(values).counts) == len(values)
