@@ -43,8 +43,8 @@ class Marks:
 def bin_values(values: Sequence[float]) -> Bins:
     """Count finite values (at least one) in bins of a round width that start at a multiple of it.
 
-    About 4 n^(1/3) bins at most, from 8 to 28. Values that are equal, or differ by rounding alone, get one bin with room
-    beside it.
+    About 4 n^(1/3) bins at most, from 8 to 28. Values that are equal, or differ by rounding alone, get one bin with
+    room beside it.
     """
     low, high = min(values), max(values)
     about = min(28.0, max(8.0, 4 * len(values) ** (1 / 3)))
