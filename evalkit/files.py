@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and disk errors as one sentence."""
+"""Files that are either whole or not there, disk errors as one sentence, and which files there are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from evalkit.errors import EvalkitError
 
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -71,3 +72,13 @@ def digest(value: Any) -> str:
     """sha256 of a JSON-able value, independent of key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Every audio file below a folder, sorted by path."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that a checkpoint is, or lies in."""
+    return path if path.is_dir() else path.parent

@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from evalkit.errors import EvalkitError
-from evalkit.pipeline.audio import audio_files, read_audio, unusable
+from evalkit.files import audio_files
+from evalkit.pipeline.audio import read_audio, unusable
 from metrics import ClipInfo, Entity, MetricSpec
 
 LEVEL_DBFS = (

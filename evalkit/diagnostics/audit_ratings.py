@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from evalkit.diagnostics.audit_measure import score
 from evalkit.errors import EvalkitError
-from evalkit.pipeline.audio import audio_files, read_audio, unusable
+from evalkit.files import audio_files
+from evalkit.pipeline.audio import read_audio, unusable
 from metrics import ClipInfo, Metric
 
 RESAMPLES = 1000

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.checkpoints.safe_keys import shown
-from evalkit.engines.base import EngineSpec, Example
+from evalkit.engines.base import EngineSpec
 from evalkit.engines.command.installed import InstalledProgram
 from evalkit.engines.command.speaking import JOBS, TIME_LIMIT
 from evalkit.errors import EvalkitError
@@ -24,7 +24,6 @@ class EspeakNg(InstalledProgram):
 
     program = "espeak-ng"
     install = "install it (apt install espeak-ng)"
-    ask_version = "--version"
     spec = EngineSpec(
         name="espeak-ng",
         version="1",
@@ -42,10 +41,6 @@ class EspeakNg(InstalledProgram):
         weights="none",
         operating=("time_limit", "jobs"),
     )
-
-    @classmethod
-    def example(cls, folder: Path, seed: int) -> Example:
-        return Example(None, ("hello there", "one more sentence to say", "short one", "the last of four sentences"))
 
     def arguments(self, options: Mapping[str, Any], text_file: Path, wav: Path) -> list[str]:
         speed, pitch = str(int(options["speed"])), str(int(options["pitch"]))

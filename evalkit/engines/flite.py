@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evalkit.engines.base import EngineSpec, Example
+from evalkit.engines.base import EngineSpec
 from evalkit.engines.command.installed import InstalledProgram
 from evalkit.engines.command.speaking import JOBS, TIME_LIMIT
 from evalkit.errors import EvalkitError
@@ -22,7 +22,6 @@ class Flite(InstalledProgram):
 
     program = "flite"
     install = "install it (apt install flite)"
-    ask_version = "--version"
     spec = EngineSpec(
         name="flite",
         version="1",
@@ -39,10 +38,6 @@ class Flite(InstalledProgram):
         weights="none",
         operating=("time_limit", "jobs"),
     )
-
-    @classmethod
-    def example(cls, folder: Path, seed: int) -> Example:
-        return Example(None, ("hello there", "one more sentence to say", "short one", "the last of four sentences"))
 
     def arguments(self, options: Mapping[str, Any], text_file: Path, wav: Path) -> list[str]:
         stretch = f"duration_stretch={1 / float(options['speed']):.6f}"

@@ -12,8 +12,8 @@ from torch import Tensor
 from evalkit.engines.base import EngineSpec, Example, Request, Speech, Voice
 
 # What an engine may know better about itself than its class does: all that is not a structure.
-_FLAT = tuple(field.name for field in fields(EngineSpec) if field.name not in ("layouts", "options", "assets"))
-LIVE = tuple(name for name in _FLAT if name != "environment")
+_STRUCTURES = ("layouts", "options", "assets", "environment")
+LIVE = tuple(field.name for field in fields(EngineSpec) if field.name not in _STRUCTURES)
 
 
 def spec_out(spec: EngineSpec) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from torch import Tensor
 from evalkit.errors import EvalkitError
 from evalkit.files import write_atomically
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 SILENT_PEAK = 1e-3  # -60 dBFS: nothing that a listener would call speech
 SHORTEST_S = 0.1
 
@@ -64,8 +63,3 @@ def unusable(audio: Tensor, sample_rate: int) -> tuple[str, str] | None:
     if peak < SILENT_PEAK:
         return "silent", "The audio is silent (no sample above -60 dBFS)."
     return None
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """Every audio file below a folder, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())

@@ -13,11 +13,12 @@ import torch
 from evalkit.checkpoints import fingerprint, non_finite, recognise, section_of
 from evalkit.engines import Engine, EngineSpec, Setup
 from evalkit.engines.base import SetUpEngine
-from evalkit.engines.hosting import place_of, start, stop
+from evalkit.engines.hosting import start, stop
 from evalkit.engines.remote import UTTERANCE_S, RemoteEngine
 from evalkit.engines.setting_up import asset_digests, resolve
 from evalkit.errors import EvalkitError
-from evalkit.pipeline.weights import Weights, folder_of, read_weights
+from evalkit.files import folder_of
+from evalkit.pipeline.weights import Weights, read_weights
 from evalkit.registry import ENGINES
 
 
@@ -138,11 +139,8 @@ def _reader_of(path: Path) -> str | None:
 def _started(name: str, device: str, settings: Sequence[str], near: Sequence[Path], utterance_s: float) -> Any:
     """(engine, setup): an engine that is set up, and not loaded."""
     spec: EngineSpec = ENGINES.load(name).spec
-    place = place_of(spec)
     setup = resolve(spec, settings, near)
     named = setup.options.get("python") if "python" in spec.options else None
-    if place.problem and not named:
-        raise EvalkitError(f"{place.problem}.")
     engine = start(name, device, utterance_s, Path(str(named)) if named else None)
     if isinstance(engine, SetUpEngine):
         with _closing_on_error(engine):

@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalkit.errors import EvalkitError
-from evalkit.files import sha256_file
-from evalkit.pipeline.audio import audio_files
+from evalkit.files import audio_files, sha256_file
 from evalkit.pipeline.plan import Utterance
 from evalkit.suites import Item
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
-from evalkit.files import sha256_file
-from evalkit.pipeline.audio import audio_files, read_audio, unusable
+from evalkit.files import audio_files, sha256_file
+from evalkit.pipeline.audio import read_audio, unusable
 from evalkit.pipeline.card import read_card
 from evalkit.pipeline.judges import Choice
 from evalkit.pipeline.scoring import Scorer

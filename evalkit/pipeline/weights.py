@@ -12,6 +12,7 @@ from torch import Tensor
 from evalkit.checkpoints import canonical, read_checkpoint
 from evalkit.checkpoints.read_file import RECIPES
 from evalkit.errors import EvalkitError
+from evalkit.files import folder_of
 from evalkit.merging.adapted import is_adapter
 from evalkit.merging.files import merge_recipe
 from evalkit.merging.lora_config import find_base
@@ -46,11 +47,6 @@ def read_weights(path: Path, base: Path | None = None) -> Weights:
     checkpoint = read_checkpoint(path)
     weights = canonical(checkpoint.tensors)
     return Weights(weights.tensors, weights.folded, {"format": checkpoint.format}, (folder_of(path),))
-
-
-def folder_of(path: Path) -> Path:
-    """The folder that a checkpoint is, or lies in."""
-    return path if path.is_dir() else path.parent
 
 
 def _adapter_recipe(path: Path, base: Path | None) -> Recipe:

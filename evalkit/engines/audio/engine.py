@@ -11,10 +11,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from evalkit.engines.audio.reading import LARGEST, SUFFIXES, read_clip
+from evalkit.engines.audio.reading import LARGEST, read_clip
 from evalkit.engines.base import EngineSpec, Request, Setup, Speech, Voice
 from evalkit.errors import EvalkitError, some
-from evalkit.files import sha256_file
+from evalkit.files import AUDIO_SUFFIXES, audio_files, sha256_file
 from metrics.options import Option
 
 FOLDER = Option("", "the folder with a file for every utterance: in-001.wav, or in-001.r0.wav with the repeat's number")
@@ -54,7 +54,9 @@ class Audio:
             raise EvalkitError(f"There is no folder {folder}: --engine 'audio: FOLDER' takes one with a file per item.")
         files = _by_id(folder)
         if not files:
-            raise EvalkitError(f"{folder} holds no audio ({', '.join(SUFFIXES)}): name the folder with the clips.")
+            raise EvalkitError(
+                f"{folder} holds no audio ({', '.join(AUDIO_SUFFIXES)}): name the folder with the clips."
+            )
         self.spec = replace(self.spec, sample_rate=_only_rate(folder, files))
         self._identity = {"folder": folder.resolve().name, "files": str(len(files)), "sha256": _digest(files)}
         self._files = files
@@ -99,7 +101,7 @@ class Audio:
 
 def _by_id(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()):
+    for path in audio_files(folder):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
             raise EvalkitError(f"Two files in {folder} are for '{name}' ({found[name].name}, {path.name}): remove one.")

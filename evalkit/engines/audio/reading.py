@@ -13,7 +13,6 @@ from torch import Tensor
 from evalkit.checkpoints.safe_keys import shown
 from evalkit.errors import EvalkitError
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 LARGEST = 2**29  # bytes of one clip: an hour and a half of 48 kHz; more is a mistake
 HEADER_LIMIT = 2**16  # bytes before the samples of a WAV
 

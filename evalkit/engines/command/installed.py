@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from evalkit.checkpoints.safe_keys import shown
-from evalkit.engines.base import EngineSpec, Request, Setup, Speech, Voice
+from evalkit.engines.base import EngineSpec, Example, Request, Setup, Speech, Voice
 from evalkit.engines.command.process import Programs
 from evalkit.engines.command.speaking import Call, Outcome, speak, speak_all
 from evalkit.errors import EvalkitError
@@ -33,7 +33,7 @@ class InstalledProgram:
     spec: EngineSpec
     program: ClassVar[str]
     install: ClassVar[str]  # how to get it
-    ask_version: ClassVar[str]  # the argument that makes it name its version
+    ask_version: ClassVar[str] = "--version"  # the argument that makes it name its version
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
@@ -130,6 +130,10 @@ class InstalledProgram:
             return Call([self.path, *self.arguments(options, text_file, wav)], wav)
 
         return speak(self._programs, request, call, float(options["time_limit"]))
+
+    @classmethod
+    def example(cls, folder: Path, seed: int) -> Example:
+        return Example(None, ("hello there", "one more sentence to say", "short one", "the last of four sentences"))
 
     def arguments(self, options: Mapping[str, Any], text_file: Path, wav: Path) -> list[str]:
         """What makes the program write `wav`, and its phonemes on stdout."""

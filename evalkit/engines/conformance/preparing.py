@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from evalkit.engines.base import Engine, EngineSpec, Example, Setup, SetUpEngine
 from evalkit.engines.setting_up import resolve
+from evalkit.files import folder_of
 
 E = TypeVar("E", bound=Engine)
 
@@ -23,5 +24,5 @@ def prepare(engine: E, example: Example) -> E:
 def setup_of(spec: EngineSpec, example: Example) -> Setup:
     """Every option with its value, and the assets that are named or lie beside the checkpoint."""
     checkpoint = example.checkpoint
-    near = () if checkpoint is None else (checkpoint if checkpoint.is_dir() else checkpoint.parent,)
+    near = () if checkpoint is None else (folder_of(checkpoint),)
     return resolve(spec, example.settings, near)
