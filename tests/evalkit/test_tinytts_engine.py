@@ -153,3 +153,21 @@ def test_weights_that_are_not_numbers_are_reported_per_item(key: str, value: flo
 )
 def test_normalised_text(text: str, normal: str) -> None:
     assert normalise(text) == normal
+
+
+def test_a_temperature_makes_another_take_of_every_seed_alike_alone_and_in_a_batch(engine: TinyTTS) -> None:
+    def take(seed: int, temperature: float) -> Request:
+        return Request(f"{seed}/{temperature}", "hello there, Subramanian", seed, options={"temperature": temperature})
+
+    short = Request("short", "yes", 5, options={"temperature": 1.0})
+    together = engine.synthesize([take(1, 1.0), short, take(2, 1.0), take(1, 0.0), take(2, 0.0)])
+    audio = {speech.id: speech.audio for speech in together}
+    assert torch.equal(audio["1/0.0"], audio["2/0.0"]), "at 0 the seed changes nothing"
+    assert not torch.equal(audio["1/1.0"], audio["1/0.0"]) and not torch.equal(audio["1/1.0"], audio["2/1.0"])
+    for request in (take(1, 1.0), take(2, 1.0), short):
+        assert torch.equal(engine.synthesize([request])[0].audio, audio[request.id])
+
+
+def test_a_temperature_out_of_range_is_refused(engine: TinyTTS) -> None:
+    (speech,) = engine.synthesize([Request("a", "hello", 0, options={"temperature": 9.0})])
+    assert speech.status == "failed" and "temperature" in str(speech.reason)

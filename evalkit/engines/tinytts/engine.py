@@ -13,6 +13,7 @@ from torch import Tensor
 from evalkit.checkpoints import fingerprint
 from evalkit.engines.base import EngineSpec, Example, Layout, Request, Speech, Status, Voice
 from evalkit.engines.tinytts import vocoder
+from evalkit.engines.tinytts.chance import TEMPERATURE, draw
 from evalkit.engines.tinytts.model import Frames, TinyModel
 from evalkit.engines.tinytts.text import PHONES, encode, normalise, unknown_symbols
 from evalkit.engines.tinytts.weights import build, load_strictly
@@ -20,8 +21,8 @@ from evalkit.errors import EvalkitError
 from metrics.options import Option
 
 LONGEST_TEXT = 600  # letters
-_SLOWEST, _FASTEST = 0.5, 2.0
-SPEED = Option(default=1.0, description="How fast to speak: 2 is twice as fast.", low=_SLOWEST, high=_FASTEST)
+SPEED = Option(default=1.0, description="How fast to speak: 2 is twice as fast.", low=0.5, high=2.0)
+OPTIONS = {"speed": SPEED, "temperature": TEMPERATURE}
 
 
 class Refusal(NamedTuple):
@@ -37,7 +38,7 @@ class Read(NamedTuple):
 
 
 class TinyTTS:
-    """Reads letters; has one voice per checkpoint. Deterministic, so a request's seed changes nothing."""
+    """Reads letters; has one voice per checkpoint. A seed changes nothing unless the temperature is above 0."""
 
     spec = EngineSpec(
         name="tinytts",
@@ -51,7 +52,7 @@ class TinyTTS:
         ),
         sample_rate=vocoder.SAMPLE_RATE,
         front_end="tinytts letters 1",
-        options={"speed": SPEED},
+        options=OPTIONS,
         batch_exact=True,
         reads_digits=False,
     )
@@ -112,7 +113,11 @@ class TinyTTS:
         if not accepted:
             return []
         started = time.perf_counter()
-        frames = self.frames([text for _, text in accepted], [_speed(request) for request, _ in accepted])
+        frames = self.frames(
+            [text for _, text in accepted],
+            [_option(request, "speed") for request, _ in accepted],
+            [(request.seed, _option(request, "temperature")) for request, _ in accepted],
+        )
         audio = [
             self._vocoder(f[:n]) if n else f.new_zeros(0) for f, n in zip(frames.frames, frames.lengths, strict=True)
         ]
@@ -123,12 +128,19 @@ class TinyTTS:
             for (request, _), clip, read, finite in zip(accepted, audio, self._read(frames), frames.finite, strict=True)
         ]
 
-    def frames(self, texts: Sequence[str], speeds: Sequence[float]) -> Frames:
-        """What normalised texts sound like, before the vocoder, in float32. Each is the same alone and in any batch."""
+    def frames(
+        self, texts: Sequence[str], speeds: Sequence[float], chances: Sequence[tuple[int, float]] | None = None
+    ) -> Frames:
+        """What normalised texts sound like, before the vocoder, in float32. Each is the same alone and in any batch.
+
+        chances: seed and temperature of each; None leaves nothing to chance.
+        """
         symbols = [torch.tensor(encode(text)) for text in texts]
         padded = torch.nn.utils.rnn.pad_sequence(symbols, batch_first=True).to(self.device)
         lengths = torch.tensor([len(s) for s in symbols], device=self.device)
-        result: Frames = self._loaded()(padded, lengths, torch.tensor(speeds, device=self.device))
+        model = self._loaded()
+        draws = draw(model, chances, [len(s) for s in symbols], self.device) if chances else None
+        result: Frames = model(padded, lengths, torch.tensor(speeds, device=self.device), draws)
         return result._replace(frames=result.frames.float())
 
     def _read(self, frames: Frames) -> list[Read]:
@@ -141,11 +153,12 @@ class TinyTTS:
 
 
 def _refusal(request: Request, text: str) -> Refusal | None:
-    speed = request.options.get("speed", SPEED.default)
     if request.phonemes is not None:
         return Refusal("failed", "tinytts reads letters and takes no phonemes; leave them out.")
-    if not isinstance(speed, (int, float)) or not _SLOWEST <= speed <= _FASTEST:
-        return Refusal("failed", f"The speed must be a number between {_SLOWEST} and {_FASTEST}, not {speed!r}.")
+    for name, option in OPTIONS.items():
+        value, low, high = request.options.get(name, option.default), option.low, option.high
+        if not isinstance(value, (int, float)) or low is None or high is None or not low <= value <= high:
+            return Refusal("failed", f"The {name} must be a number between {low} and {high}, not {value!r}.")
     if not any(symbol.isalnum() for symbol in text):
         return Refusal("empty_text", "There is nothing to read in this text.")
     if unknown := unknown_symbols(text):
@@ -165,8 +178,8 @@ def _speech(request: Request, audio: Tensor, read: Read, finite: bool, seconds: 
     return Speech(request.id, audio, phonemes=read.phonemes, seconds=seconds, details=details)
 
 
-def _speed(request: Request) -> float:
-    return float(request.options.get("speed", SPEED.default))
+def _option(request: Request, name: str) -> float:
+    return float(request.options.get(name, OPTIONS[name].default))
 
 
 def _phonemes(phones: Tensor) -> str:

@@ -42,6 +42,14 @@ class Reading(NamedTuple):
     hints: Tensor
 
 
+class Draws(NamedTuple):
+    """What chance adds, per letter: to chunk logits [B, L, chunks], states [B, L, width], log durations [B, L]."""
+
+    logits: Tensor
+    states: Tensor
+    log_duration: Tensor
+
+
 class ConvNormBlock(nn.Module):
     def __init__(self, width: int, kernel: int = 5) -> None:
         super().__init__()
@@ -170,11 +178,18 @@ class TinyModel(nn.Module):
         super().__init__()
         self.encoder, self.predictor, self.decoder = Encoder(size), Predictor(size), Decoder(size)
 
-    def forward(self, symbols: Tensor, lengths: Tensor, speed: Tensor) -> Frames:
-        """symbols [B, L] padded with anything, lengths [B] in letters, speed [B] (2 is twice as fast)."""
+    def forward(self, symbols: Tensor, lengths: Tensor, speed: Tensor, draws: Draws | None = None) -> Frames:
+        """symbols [B, L] padded with anything, lengths [B] in letters, speed [B] (2 is twice as fast).
+
+        draws: what chance adds to the network's decisions; None for none.
+        """
         mask = padding_mask(lengths, symbols.shape[1])
         reading = self.encoder(symbols, mask)
+        if draws is not None:
+            reading = Reading(reading.logits + draws.logits, reading.hints)
         states, log_duration = self.predictor(reading, mask)
+        if draws is not None:
+            states, log_duration = states + draws.states, log_duration + draws.log_duration
         durations = whole_durations(log_duration, mask, speed)
         frame_counts = durations.sum(1)
         spread = spread_over_frames(states, durations)
