@@ -13,6 +13,12 @@ class EvalkitError(Exception):
     exit_status = 2
 
 
+class BlockedError(EvalkitError):
+    """The gate said no. The exit status is 1."""
+
+    exit_status = 1
+
+
 class CoverageError(EvalkitError):
     """The work finished, but not every utterance could be scored. The exit status is 3."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.audit_charts import Curve, curve_chart, dot_chart
-from reports.html import _ASSETS, _environment
+from reports.pages import page, style
 from reports.values import date
 
 PROPERTIES = {
@@ -37,8 +37,8 @@ def render_audit(audit: Mapping[str, Any]) -> str:
     """A self-contained page. audit: what `evalkit audit --json` prints."""
     columns = audit["columns"]
     context = {
-        "style": Markup((_ASSETS / "report.css").read_text(encoding="utf-8")),
-        "audit_style": Markup((_ASSETS / "audit.css").read_text(encoding="utf-8")),
+        "style": style("report.css"),
+        "audit_style": style("audit.css"),
         "audit": audit,
         "created": date(audit["created"]),
         "properties": PROPERTIES,
@@ -53,7 +53,7 @@ def render_audit(audit: Mapping[str, Any]) -> str:
             "device": audit["device"],
         },
     }
-    return _environment().get_template("audit.html.j2").render(context)
+    return page("audit.html.j2", context)
 
 
 def _panels(column: str, found: Mapping[str, Any]) -> list[Panel]:

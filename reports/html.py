@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from reports.charts import Bins, Marks, bin_values, histogram, spark
 from reports.clips import ClipReader, audio_link
 from reports.columns import main_columns, ordered
 from reports.latency import HEADINGS, latency
 from reports.lines import comparison_sentences, coverage_sentence, judge_notices, reference_sentence, summary_lines
+from reports.pages import page, script, style
 from reports.tags import tag_groups
-from reports.values import MISSING, date, decimals, interval, is_number, loose, number
+from reports.values import MISSING, date, decimals, interval, is_number, number
 from reports.worst import worst_lists
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-_ASSETS = Path(__file__).parent / "assets"
 _ENVIRONMENT = ("python", "platform", "packages")  # of the manifest, shown apart
 
 
@@ -61,13 +56,11 @@ def render_html(
     utterances, one file at a time; a file that is missing or broken is said to be so in its place.
     """
     columns, main = ordered(summary["columns"]), main_columns(summary)
-    script = (_ASSETS / "report.js").read_text(encoding="utf-8")
     lines, worst = summary_lines(summary), worst_lists(summary, rows, main, ClipReader(run_dir))
     environment = {key: manifest[key] for key in _ENVIRONMENT if key in manifest}
     context = {
-        "style": Markup((_ASSETS / "report.css").read_text(encoding="utf-8")),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "style": style("report.css"),
+        **script("report.js"),
         "manifest": manifest,
         "summary": summary,
         "command": shlex.join(manifest.get("command") or []),
@@ -93,45 +86,13 @@ def render_html(
         "environment": environment,
         "manifest_facts": {k: v for k, v in manifest.items() if k != "passports" and k not in environment},
     }
-    return _environment().get_template("report.html.j2").render(context)
+    return page("report.html.j2", context)
 
 
 def _passport(metric: str, passport: Mapping[str, Any]) -> dict[str, Any]:
     """With the judge's own accuracy set apart."""
     rest = {key: value for key, value in passport.items() if key not in ("metric", "accuracy")}
     return {"metric": metric, "judge": passport.get("judge"), "accuracy": passport.get("accuracy"), "rest": rest}
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_ASSETS),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(minus=_minus, code=_code, breakable=_breakable, loose=loose)
-    return environment
-
-
-def _minus(text: str) -> str:
-    """A number with a real minus sign, as wide as a plus."""
-    return text.replace("-", "−")
-
-
-def _breakable(name: str) -> Markup:
-    """A column's name that may break after its underscores where room is short."""
-    return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
-
-
-def _code(sentence: str) -> Markup:
-    """What stands between backticks as code."""
-    parts = str(sentence).split("`")
-    if len(parts) % 2 == 0:
-        return escape(sentence)
-    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
 
 
 def _distribution(summary: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]]) -> Distribution | None:

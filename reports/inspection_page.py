@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from reports.heatmap import CAPTION, heat_map
-from reports.html import _ASSETS, _environment
 from reports.inspection_tables import pair_table, section_table, summary_table, vector_table
 from reports.inspection_text import facts, judgements, printable
+from reports.pages import page, style
 from reports.values import date
 
 _LISTED = 200  # names in a list of a page: a wrong base may have thousands
@@ -28,8 +26,8 @@ def render_inspection(found: Mapping[str, Any]) -> str:
     """A self-contained page. found: what `evalkit inspect --json` prints."""
     checkpoints, vectors = found["checkpoints"], found["vectors"]
     context = {
-        "style": Markup((_ASSETS / "report.css").read_text(encoding="utf-8")),
-        "inspection_style": Markup((_ASSETS / "inspection.css").read_text(encoding="utf-8")),
+        "style": style("report.css"),
+        "inspection_style": style("inspection.css"),
         "title": ", ".join(map(printable, vectors["models"] if vectors else [checkpoints[0]["name"]])),
         "base": printable(vectors["base"]) if vectors and vectors["base"] else None,
         "created": date(found["created"]),
@@ -47,7 +45,7 @@ def render_inspection(found: Mapping[str, Any]) -> str:
         "vectors": _vectors(vectors) if vectors else None,
         "caption": CAPTION[bool(vectors and vectors["base"] is not None)],
     }
-    return _environment().get_template("inspection.html.j2").render(context)
+    return page("inspection.html.j2", context)
 
 
 def _judgements(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -12,7 +12,25 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
-from evalkit.cli import adapter, audit, calibrate, doctor, engines, fetch, inspect, listing, merge, run, score
+from evalkit.cli import (
+    adapter,
+    audit,
+    baseline,
+    calibrate,
+    compare,
+    doctor,
+    engines,
+    fetch,
+    gate,
+    inspect,
+    listing,
+    merge,
+    nightly,
+    run,
+    score,
+    select,
+    sweep,
+)
 from evalkit.errors import EvalkitError
 
 INTERNAL_ERROR = 4
@@ -46,6 +64,12 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("score")(score.score)
+app.command("compare")(compare.compare)
+app.command("gate")(gate.gate)
+app.add_typer(baseline.baseline, name="baseline")
+app.command("select")(select.select)
+app.command("sweep")(sweep.sweep)
+app.command("nightly")(nightly.nightly)
 app.command("merge")(merge.merge)
 app.add_typer(adapter.adapter, name="adapter")
 app.command("inspect")(inspect.inspect)

@@ -100,3 +100,14 @@ def run_options(
 def comma_separated(values: list[str] | None) -> tuple[str, ...]:
     """`["a,b", "c"]` -> ("a", "b", "c")."""
     return tuple(name.strip() for value in values or [] for name in value.split(",") if name.strip())
+
+
+def told_apart(settings: list[str]) -> tuple[list[str], list[str]]:
+    """Settings of the engine ("speed=1.2") and of metrics ("dnsmos.windows=all")."""
+    of_metrics = [setting for setting in settings if "." in setting.partition("=")[0]]
+    return [setting for setting in settings if setting not in of_metrics], of_metrics
+
+
+def say(sentence: str) -> None:
+    """Tell the user something while a command works."""
+    typer.echo(f"evalkit: {sentence}", err=True)

@@ -88,20 +88,26 @@ def run(
     """
     from evalkit.cli.show import conclude, progress_bar
     from evalkit.pipeline.run import run_checkpoint
+    from evalkit.pipeline.speaking import Speaking
     from evalkit.pipeline.voices import VoiceChoice
 
-    of_metrics = [setting for setting in settings or [] if "." in setting.partition("=")[0]]
-    of_engine = [setting for setting in settings or [] if setting not in of_metrics]
+    of_engine, of_metrics = o.told_apart(settings or [])
     chosen = o.run_options(
         out, reference, judges, metrics, device, baseline, limit, of_metrics, whisper, resampler, cache
     )
+    speaking = Speaking(
+        suite=suite,
+        engine=engine,
+        settings=tuple(of_engine),
+        base=base,
+        voice=VoiceChoice(voice, voice_text),
+        phonemes_from=phonemes_from,
+        items=o.comma_separated(items),
+        repeats=repeats,
+        seed=seed,
+        utterance_s=time_limit,
+        latency=latency,
+    )
     with progress_bar(quiet) as announce:
-        finished = run_checkpoint(
-            *(checkpoint, suite, chosen, announce, engine, of_engine, repeats, seed, o.comma_separated(items), base),
-            voice=VoiceChoice(voice, voice_text),
-            phonemes_from=phonemes_from,
-            utterance_s=time_limit,
-            latency=latency,
-            say=lambda sentence: typer.echo(f"evalkit: {sentence}", err=True),
-        )
+        finished = run_checkpoint(checkpoint, speaking, chosen, announce, o.say)
     conclude(finished, min_coverage, as_json)

@@ -115,6 +115,40 @@ def median_interval(items: Mapping[str, Sequence[float]]) -> Interval | None:
     return float(low), float(high)
 
 
+def bootstrap_intervals(
+    numerators: Floats, denominators: Floats, levels: Sequence[float], resamples: int, seed: int
+) -> dict[float, Interval | None]:
+    """BCa intervals of a ratio of sums at several levels, all from the same resamples of the pairs."""
+    from scipy.stats import bootstrap
+
+    found: dict[float, Interval | None] = {}
+    earlier = None
+    for level in levels:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # degenerate resamples are handled below
+            earlier = bootstrap(
+                (numerators, denominators),
+                _ratio,
+                n_resamples=resamples if earlier is None else 0,
+                bootstrap_result=earlier,
+                confidence_level=level,
+                method="BCa",
+                paired=True,
+                vectorized=True,
+                rng=np.random.default_rng(seed),
+            )
+        found[level] = _finite(earlier, level)
+    return found
+
+
+def _finite(result: Any, level: float) -> Interval:
+    """The interval; where the acceleration is not defined, that of percentiles."""
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        low, high = (float(q) for q in np.quantile(result.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2]))
+    return (low, high)
+
+
 def _mean(values: Floats, axis: int = -1) -> Floats:
     return np.asarray(values.mean(axis=axis))
 
@@ -139,7 +173,4 @@ def _bootstrap(data: tuple[Floats, ...], statistic: Any, paired: bool) -> Interv
             vectorized=True,
             rng=np.random.default_rng(SEED),
         )
-    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        low, high = (float(q) for q in np.quantile(result.bootstrap_distribution, [0.025, 0.975]))
-    return (low, high)
+    return _finite(result, 0.95)

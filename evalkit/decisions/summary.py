@@ -96,6 +96,12 @@ def corpus_figures(rows: Sequence[Row]) -> dict[str, Any]:
     return figures
 
 
+def corpus_counts(rows: Sequence[Row], column: str) -> dict[str, tuple[float, float]]:
+    """Item -> errors and units of the corpus figure of a column, summed over its repeats; only items with units."""
+    corpus = CORPUS[column]
+    return _by_item(rows, [_counts(row, column, corpus) for row in rows], corpus)
+
+
 def tag_summaries(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]:
     """Per tag: number of utterances, and mean with interval of each column."""
     tags = sorted({tag for row in rows for tag in row["tags"]})

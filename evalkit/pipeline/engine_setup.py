@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 
@@ -18,7 +19,7 @@ from evalkit.engines.remote import UTTERANCE_S, RemoteEngine
 from evalkit.engines.setting_up import asset_digests, resolve
 from evalkit.errors import EvalkitError
 from evalkit.files import folder_of
-from evalkit.pipeline.weights import Weights, read_weights
+from evalkit.pipeline.weights import Made, Weights, read_weights
 from evalkit.registry import ENGINES
 
 
@@ -71,21 +72,60 @@ def pick_device(name: str) -> str:
     return name
 
 
+class EngineKeeper:
+    """Keeps the last engine running for the next checkpoint that wants the same one: a start can take minutes.
+
+    Used as a context; at its end the engine stops.
+    """
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._held: Any = None  # (engine, setup)
+
+    def started(self, *wanted: Any) -> Any:
+        """(engine, setup) as `_started` gives them, of an earlier call that wanted the same."""
+        if self._held is None or self._key != wanted:
+            self.close()
+            self._key, self._held = wanted, _started(*wanted)
+        return self._held
+
+    def holds(self, engine: Engine) -> bool:
+        return self._held is not None and self._held[0] is engine
+
+    def close(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            stop(held[0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 def load_engine(
-    path: Path | None,
+    subject: Path | Made | None,
     engine: str | None,
     device: str,
     settings: Sequence[str],
     base: Path | None = None,
     utterance_s: float = UTTERANCE_S,
+    keeper: EngineKeeper | None = None,
 ) -> LoadedEngine:
     """Read, check and load a checkpoint, an adapter on its base, or a recipe; or set up an engine that needs none.
 
-    engine: its name, or "NAME: ARGUMENT", or an address, or None to tell it from the weights; utterance_s: how long
-    one utterance may take in a process of its own. Raises EvalkitError on every way in which that can go wrong.
+    subject: also weights in memory. engine: its name, or "NAME: ARGUMENT", or an address, or None to tell it from the
+    weights; utterance_s: how long one utterance may take in a process of its own; keeper: holds an engine that loads
+    tensors for the next call. Raises EvalkitError on every way in which that can go wrong.
     """
     name, said = named_engine(engine)
     settings = (*said, *settings)
+    if isinstance(subject, Made):
+        return _from_tensors(Path(subject.name), subject.weights, name, device, settings, utterance_s, keeper)
+    path = subject
     if name is not None and ENGINES.load(name).spec.weights == "none":
         if path is not None:
             raise EvalkitError(f"The engine '{name}' takes no checkpoint: leave {path} out.")
@@ -97,15 +137,7 @@ def load_engine(
         return _from_file(path, reader, device, settings, utterance_s)
     with _about(path):
         weights = read_weights(path, base)
-    broken = non_finite(weights.tensors)
-    if broken:
-        raise EvalkitError(
-            f"{path} holds NaN or Inf in {len(broken)} tensor(s), first {broken[0]}: "
-            "the checkpoint is broken; make it again."
-        )
-    with _about(path):
-        name = name or recognise(weights.tensors.keys(), _layouts())
-    return _from_tensors(path, weights, name, device, settings, utterance_s)
+    return _from_tensors(path, weights, name, device, settings, utterance_s, keeper)
 
 
 def named_engine(text: str | None) -> tuple[str | None, tuple[str, ...]]:
@@ -173,10 +205,25 @@ def _from_file(path: Path, name: str, device: str, settings: Sequence[str], utte
 
 
 def _from_tensors(
-    path: Path, weights: Weights, name: str, device: str, settings: Sequence[str], utterance_s: float
+    path: Path,
+    weights: Weights,
+    name: str | None,
+    device: str,
+    settings: Sequence[str],
+    utterance_s: float,
+    keeper: EngineKeeper | None,
 ) -> LoadedEngine:
-    engine, setup = _started(name, device, settings, weights.near, utterance_s)
-    with _about(path), _closing_on_error(engine):
+    broken = non_finite(weights.tensors)
+    if broken:
+        raise EvalkitError(
+            f"{path} holds NaN or Inf in {len(broken)} tensor(s), first {broken[0]}: "
+            "the checkpoint is broken; make it again."
+        )
+    with _about(path):
+        name = name or recognise(weights.tensors.keys(), _layouts())
+    begin = keeper.started if keeper is not None else _started
+    engine, setup = begin(name, device, settings, weights.near, utterance_s)
+    with _about(path), _closing_on_error(engine, keeper):
         loaded = engine.load(weights.tensors)
     return LoadedEngine(
         engine,
@@ -196,20 +243,23 @@ def _from_tensors(
 
 
 @contextmanager
-def closing_engine(engine: Engine) -> Iterator[None]:
-    """A process that an engine runs in ends with what it is needed for."""
+def closing_engine(engine: Engine, keeper: EngineKeeper | None = None) -> Iterator[None]:
+    """A process that an engine runs in ends with what it is needed for, or with its keeper."""
     try:
         yield
     finally:
-        stop(engine)
+        if keeper is None or not keeper.holds(engine):
+            stop(engine)
 
 
 @contextmanager
-def _closing_on_error(engine: Any) -> Iterator[None]:
+def _closing_on_error(engine: Any, keeper: EngineKeeper | None = None) -> Iterator[None]:
     try:
         yield
     except BaseException:
         stop(engine)
+        if keeper is not None:
+            keeper.close()
         raise
 
 

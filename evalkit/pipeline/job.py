@@ -41,13 +41,18 @@ class Job:
     suite: str
     content: dict[str, Any]  # what the run's identity is made of
     record: dict[str, Any]  # the rest of the manifest
-    planned: Sequence[Utterance]
+    stages: Sequence[Sequence[Utterance]]  # what is spoken first, and what next
     max_batch: int
     source: Source
     choices: Sequence[Choice]
     references: tuple[Path, ...]
     options: Options
     timings: Mapping[str, Column]  # what is measured while an engine speaks
+
+    @property
+    def planned(self) -> list[Utterance]:
+        """Every utterance of the run."""
+        return [utterance for stage in self.stages for utterance in stage]
 
     def metric_columns(self) -> dict[str, Column]:
         return columns_of(self.choices)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,9 @@ import torch
 from evalkit import __version__
 from evalkit.checkpoints import stem
 from evalkit.decisions.paired import check_baseline
-from evalkit.engines.remote import UTTERANCE_S
 from evalkit.errors import EvalkitError
 from evalkit.files import digest
-from evalkit.pipeline.engine_setup import closing_engine, load_engine, pick_device
+from evalkit.pipeline.engine_setup import EngineKeeper, closing_engine, load_engine, pick_device
 from evalkit.pipeline.execute import Progress, execute
 from evalkit.pipeline.finish import finish
 from evalkit.pipeline.job import Job, Options
@@ -31,11 +31,14 @@ from evalkit.pipeline.resampling import DESCRIPTION
 from evalkit.pipeline.score_cache import ScoreCache, cache_path
 from evalkit.pipeline.scoring import Scorer
 from evalkit.pipeline.sources import EngineSource, FileSource
+from evalkit.pipeline.speaking import Speaking
 from evalkit.pipeline.timings import timing_columns
-from evalkit.pipeline.voices import NO_CHOICE, VoiceChoice, prepare_voice
+from evalkit.pipeline.voices import prepare_voice
+from evalkit.pipeline.weights import Made
 from evalkit.runs.folder import RunFolder, find_or_name, open_run, write_manifest
-from evalkit.runs.log import UtteranceLog
+from evalkit.runs.log import Row, UtteranceLog
 from evalkit.suites import load_suite
+from metrics import Column
 
 FILES_PER_BATCH = {"cpu": 32, "cuda": 256}
 BATCH_SECONDS = {"cpu": 60.0, "cuda": 600.0}  # of audio; a metric that runs out of memory halves its own
@@ -51,59 +54,143 @@ class Finished:
     cache_problem: str | None = None
 
 
+@dataclass(frozen=True)
+class Staged:
+    """A run that was carried out up to the end of a stage. finished: None while stages are left."""
+
+    folder: RunFolder
+    rows: Sequence[Row]
+    columns: Mapping[str, Column]
+    finished: Finished | None
+
+
 Announce = Callable[[RunFolder, int, int], Progress]  # folder, utterances planned, utterances done -> progress
+Say = Callable[[str], None]
+
+
+def quietly(folder: RunFolder, planned: int, done: int) -> Progress:
+    """An Announce that shows nothing."""
+    return lambda utterances, seconds: None
+
+
+def say_nothing(sentence: str) -> None:
+    """A Say that tells nobody."""
 
 
 def run_checkpoint(
-    checkpoint: Path | None,
-    suite_name: str,
+    subject: Path | Made | None,
+    speaking: Speaking,
     options: Options,
-    announce: Announce,
-    engine_name: str | None = None,
-    settings: Sequence[str] = (),
-    repeats: int = 1,
-    seed: int = 0,
-    item_patterns: Sequence[str] = (),
-    base: Path | None = None,
-    voice: VoiceChoice = NO_CHOICE,
-    phonemes_from: Path | None = None,
-    utterance_s: float = UTTERANCE_S,
-    latency: bool = False,
-    say: Callable[[str], None] = lambda sentence: None,
+    announce: Announce = quietly,
+    say: Say = say_nothing,
+    keeper: EngineKeeper | None = None,
 ) -> Finished:
     """Synthesise a suite with a checkpoint and score it; continue where an interrupted start of the same run stopped.
 
-    checkpoint: also the folder of a LoRA adapter (base: its base, if not the one it names), or a merge recipe; None
-    for an engine that needs none. engine_name: also "NAME: ARGUMENT", or an address. voice: else as `prepare_voice`
-    finds it. phonemes_from: a run whose phonemes are spoken instead of what the front end makes of the text.
-    utterance_s: how long one utterance may take where the engine has a process of its own.
-    latency: speak one utterance at a time and time it as a listener would. say: is told what the engine has to say of
-    the checkpoint, and what disturbs timings.
-    Raises EvalkitError on bad input, before anything is written wherever that is possible.
+    subject: a checkpoint, the folder of a LoRA adapter, a merge recipe, or weights in memory; None for an engine that
+    needs none. say: is told what the engine has to say of the checkpoint, and what disturbs timings. keeper: holds the
+    engine's process for the next run. Raises EvalkitError on bad input, before anything is written wherever that is
+    possible.
     """
-    if repeats < 1:
-        raise EvalkitError(f"--repeats {repeats}: at least 1.")
+    with _planned(subject, speaking, options, say, keeper) as job:
+        staged = _carry_out(job, announce)
+    assert staged.finished is not None, "all stages were asked for"
+    return staged.finished
+
+
+def run_stages(
+    subject: Path | Made | None,
+    speaking: Speaking,
+    options: Options,
+    stages: Sequence[Sequence[str]],
+    until: int,
+    announce: Announce = quietly,
+    say: Say = say_nothing,
+    keeper: EngineKeeper | None = None,
+) -> Staged:
+    """As `run_checkpoint`, up to and with stage number `until`, counted from 1; a later call goes on from there.
+
+    stages: the items of each stage, by id; together they are the run's items, and part of its identity, as batches do
+    not reach over the end of a stage. After the last stage the run is finished like any other.
+    """
+    with _planned(subject, speaking, options, say, keeper, stages) as job:
+        return _carry_out(job, announce, until)
+
+
+def score_files(
+    name: str, planned: Sequence[Utterance], content_sha256: str, options: Options, announce: Announce = quietly
+) -> Finished:
+    """Score audio that exists through the same path as a run. `planned` comes from `evalkit.pipeline.existing`."""
     device = pick_device(options.device)
-    suite = load_suite(suite_name)
-    items = select_items(suite.items, item_patterns, options.limit)
+    references = find_references(options.reference, None)
+    choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
+    planned = [replace(u, references=u.references or references) for u in planned[: options.limit]]
+    check_references(sorted({path for u in planned for path in u.references}), choices)
+    job = Job(
+        name=name,
+        suite="audio",
+        content={"audio": content_sha256, "items": [u.id for u in planned]},
+        record={
+            "checkpoint": None,
+            "engine": None,
+            "voice": None,
+            "repeats": 1,
+            "seed": 0,
+            "device": device,
+            "suite": {"name": "audio", "version": "-", "sha256": content_sha256, "items": len(planned)},
+        },
+        stages=(planned,),
+        max_batch=FILES_PER_BATCH[torch.device(device).type],
+        source=FileSource(),
+        choices=choices,
+        references=references,
+        options=options,
+        timings={},
+    )
+    finished = _carry_out(job, announce).finished
+    assert finished is not None, "there is one stage"
+    return finished
+
+
+@contextmanager
+def _planned(
+    subject: Path | Made | None,
+    speaking: Speaking,
+    options: Options,
+    say: Say,
+    keeper: EngineKeeper | None,
+    stages: Sequence[Sequence[str]] | None = None,
+) -> Iterator[Job]:
+    """The job, with its engine running until the end of the block."""
+    device = pick_device(options.device)
+    suite = load_suite(speaking.suite)
+    items = select_items(suite.items, speaking.items, options.limit)
     if not items:
         raise EvalkitError(f"Nothing to do: --limit {options.limit} leaves no item of the suite '{suite.name}'.")
+    checkpoint = subject.near if isinstance(subject, Made) else subject
     references = find_references(options.reference, checkpoint)
     choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
     check_references(references, choices)
-    phonemes = read_phonemes(phonemes_from) if phonemes_from else {}
-    loaded = load_engine(checkpoint, engine_name, device, settings, base, utterance_s)
-    with closing_engine(loaded.engine):
-        speaker = prepare_voice(loaded.engine, voice, checkpoint, references)
+    phonemes = read_phonemes(speaking.phonemes_from) if speaking.phonemes_from else {}
+    loaded = load_engine(
+        subject, speaking.engine, device, speaking.settings, speaking.base, speaking.utterance_s, keeper
+    )
+    with closing_engine(loaded.engine, keeper):
+        speaker = prepare_voice(loaded.engine, speaking.voice, checkpoint, references)
         spec = loaded.engine.spec
         for note in getattr(loaded.engine, "notes", ()):
             say(f"{spec.name}: {note}")
-        planned = [replace(u, references=references) for u in utterances(items, repeats, seed)]
-        timing = timing_record(spec, device, latency)
+        by_item: dict[str, list[Utterance]] = {}
+        for utterance in utterances(items, speaking.repeats, speaking.seed):
+            by_item.setdefault(utterance.item.id, []).append(replace(utterance, references=references))
+        order = stages if stages is not None else [list(by_item)]
+        staged = tuple(tuple(u for item in stage for u in by_item[item]) for stage in order)
+        planned = [u for stage in staged for u in stage]
+        timing = timing_record(spec, device, speaking.latency)
         source = EngineSource(
             loaded.engine, speaker, loaded.setup.options, spec.max_batch, chosen_phonemes(spec, phonemes, planned)
         )
-        if latency:
+        if speaking.latency:
             source = LatencySource(
                 loaded.engine,
                 speaker,
@@ -117,8 +204,8 @@ def run_checkpoint(
         identity = loaded.identity()
         fixed = {"phonemes_from": digest(source.phonemes)} if phonemes else {}
         suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
-        job = Job(
-            name=stem(checkpoint) if checkpoint else spec.name,
+        yield Job(
+            name=subject.name if isinstance(subject, Made) else stem(subject) if subject else spec.name,
             suite=suite.name,
             content={
                 "fingerprint": loaded.checkpoint["fingerprint"] if loaded.checkpoint else None,
@@ -126,84 +213,54 @@ def run_checkpoint(
                 "voice": speaker.digest if speaker else None,
                 "suite": suite.sha256,
                 "items": [item.id for item in items],
-                "repeats": repeats,
-                "seed": seed,
+                "repeats": speaking.repeats,
+                "seed": speaking.seed,
                 **fixed,
-                **({"timing": timing} if latency else {}),  # on another machine, or with other threads, another run
+                **({"timing": timing} if speaking.latency else {}),  # on another machine, or other threads, another run
+                **({"stages": [list(stage) for stage in order]} if len(order) > 1 else {}),
             },
             record={
                 "checkpoint": loaded.checkpoint,
                 "engine": {**identity, **loaded.record()},
                 "voice": {"name": speaker.name, "digest": speaker.digest} if speaker else None,
                 "suite": suite_record,
-                "repeats": repeats,
-                "seed": seed,
+                "repeats": speaking.repeats,
+                "seed": speaking.seed,
                 "device": device,
                 **fixed,
                 "timing": {**timing, "load_at_start": load_average()},
             },
-            planned=planned,
-            max_batch=AT_ONCE if latency else spec.max_batch,
+            stages=staged,
+            max_batch=AT_ONCE if speaking.latency else spec.max_batch,
             source=source,
             choices=choices,
             references=references,
             options=options,
             timings=timing_columns(timing["mode"]),
         )
-        return _carry_out(job, announce)
 
 
-def score_files(
-    name: str, planned: Sequence[Utterance], content_sha256: str, options: Options, announce: Announce
-) -> Finished:
-    """Score audio that exists through the same path as a run. `planned` comes from `evalkit.pipeline.existing`."""
-    device = pick_device(options.device)
-    references = find_references(options.reference, None)
-    choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
-    planned = [replace(u, references=u.references or references) for u in planned[: options.limit]]
-    check_references(sorted({path for u in planned for path in u.references}), choices)
-    return _carry_out(
-        Job(
-            name=name,
-            suite="audio",
-            content={"audio": content_sha256, "items": [u.id for u in planned]},
-            record={
-                "checkpoint": None,
-                "engine": None,
-                "voice": None,
-                "repeats": 1,
-                "seed": 0,
-                "device": device,
-                "suite": {"name": "audio", "version": "-", "sha256": content_sha256, "items": len(planned)},
-            },
-            planned=planned,
-            max_batch=FILES_PER_BATCH[torch.device(device).type],
-            source=FileSource(),
-            choices=choices,
-            references=references,
-            options=options,
-            timings={},
-        ),
-        announce,
-    )
-
-
-def _carry_out(job: Job, announce: Announce) -> Finished:
+def _carry_out(job: Job, announce: Announce, until: int | None = None) -> Staged:
+    """Make and score the utterances of the stages up to `until`; all of them, and the end of the run, if None."""
     manifest, folder = _identify(job)
     baseline = open_run(job.options.baseline) if job.options.baseline is not None else None
     if baseline is not None:
         check_baseline(manifest, baseline)
-    columns = job.metric_columns()
     cache = ScoreCache(cache_path()) if job.options.cache else None
     device = manifest["device"]
-    planned = batches(job.planned, job.max_batch, BATCH_SECONDS[torch.device(device).type])
+    seconds = BATCH_SECONDS[torch.device(device).type]
+    chosen = job.stages[:until]
+    planned = [batch for stage in chosen for batch in batches(stage, job.max_batch, seconds)]
     with Scorer(job.choices, device, job.options.resampler, cache) as scorer, folder.locked():
         write_manifest(folder, manifest)
         log = UtteranceLog(folder.log_path)
-        progress = announce(folder, len(job.planned), len(log.rows))
-        execute(planned, job.source, scorer, columns, folder, log, progress)
+        progress = announce(folder, sum(map(len, chosen)), len(log.rows))
+        execute(planned, job.source, scorer, job.metric_columns(), folder, log, progress)
+        if len(chosen) < len(job.stages):
+            return Staged(folder, log.rows, job.columns(), None)
         summary = finish(job, folder, log.rows, scorer, baseline)
-    return Finished(folder, summary, cache.hits if cache else 0, cache.problem if cache else None)
+    finished = Finished(folder, summary, cache.hits if cache else 0, cache.problem if cache else None)
+    return Staged(folder, log.rows, job.columns(), finished)
 
 
 def _identify(job: Job) -> tuple[dict[str, Any], RunFolder]:

@@ -32,6 +32,18 @@ class Weights:
     near: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class Made:
+    """Weights in memory under a name, to be evaluated as a checkpoint is.
+
+    near: the checkpoint that they are made of, beside which a card and reference clips are looked for.
+    """
+
+    name: str
+    weights: Weights
+    near: Path | None = None
+
+
 def read_weights(path: Path, base: Path | None = None) -> Weights:
     """Read what `evalkit run` was given: a checkpoint, an adapter's folder, or a recipe, which is merged in memory.
 

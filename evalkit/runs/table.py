@@ -14,7 +14,7 @@ from evalkit.runs.log import Row
 
 TEXT = ("utterance", "item", "status", "reason", "text", "spoken", "read", "phonemes", "audio")
 WHOLE = ("repeat", "seed", "sample_rate")
-NESTED = ("tags", "missing", "details")  # JSON strings in the table
+NESTED = ("entities", "tags", "missing", "details")  # JSON strings in the table
 
 
 def write_scores(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
@@ -44,4 +44,4 @@ def read_scores(path: Path) -> list[Row]:
         rows: list[Row] = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise EvalkitError(f"{path} cannot be read as a table of scores ({error}): run its command again.") from error
-    return [{**row, **{name: json.loads(row[name]) for name in NESTED}} for row in rows]
+    return [{**row, **{name: json.loads(row[name]) for name in NESTED if name in row}} for row in rows]

@@ -1,0 +1,8 @@
+"""`evalkit compare`."""
+
+from __future__ import annotations
+
+
+def compare() -> None:
+    """To be written."""
+    raise NotImplementedError

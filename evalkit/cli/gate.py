@@ -1,0 +1,8 @@
+"""`evalkit gate`."""
+
+from __future__ import annotations
+
+
+def gate() -> None:
+    """To be written."""
+    raise NotImplementedError
