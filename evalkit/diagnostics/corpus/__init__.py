@@ -1,0 +1,1 @@
+"""A training set as a stream of clips, however it lies on disk."""

@@ -1,0 +1,71 @@
+"""Tell what a training set is, and stream its clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evalkit.diagnostics.corpus import kaldi, lhotse, tables, tars
+from evalkit.diagnostics.corpus.clip import Clip
+from evalkit.diagnostics.corpus.folders import clips_of_folder
+from evalkit.diagnostics.corpus.manifests import clips_of_csv, clips_of_jsonl, clips_of_ljspeech, is_ljspeech
+from evalkit.errors import EvalkitError
+
+READS = (
+    "a folder of audio, LJSpeech's metadata.csv, a CSV, TSV or JSONL manifest, Kaldi's wav.scp, Lhotse manifests, "
+    "a Hugging Face dataset (parquet, arrow) or WebDataset tars"
+)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """format: for people. clips: starts a new pass over the clips, in an order that does not change."""
+
+    path: Path
+    format: str
+    clips: Callable[[], Iterator[Clip]]
+
+
+def open_corpus(path: Path, fields: Mapping[str, str] | None = None) -> Corpus:
+    """fields: field -> name in the manifest or table, where the usual names do not fit (see `fields.ALIASES`).
+
+    Raises EvalkitError when nothing that evalkit reads is there; faults in single lines are raised by the pass.
+    """
+    given = fields or {}
+    if not path.exists():
+        raise EvalkitError(f"There is no training set at {path}: give {READS}.")
+    if not path.is_dir():
+        return _file(path, given)
+    for name in ("wav.scp", "metadata.csv", "metadata.jsonl"):
+        if (path / name).is_file():
+            return replace(_file(path / name, given), path=path)
+    parts = lhotse.parts_of(path)
+    if parts.keys() & {lhotse.CUTS, lhotse.RECORDINGS}:
+        return Corpus(path, "Lhotse", lambda: lhotse.clips_of_parts(parts))
+    if shards := tables.shards_of(path):
+        return Corpus(path, "Hugging Face dataset", lambda: tables.clips_of_tables(shards, given))
+    if packed := sorted(path.rglob("*.tar")):
+        return Corpus(path, "WebDataset", lambda: tars.clips_of_tars(packed))
+    return Corpus(path, "folder of audio", lambda: clips_of_folder(path))
+
+
+def _file(path: Path, given: Mapping[str, str]) -> Corpus:
+    suffixes = "".join(path.suffixes[-2:]).lower().removesuffix(".gz")
+    suffix = f".{suffixes.rpartition('.')[2]}"
+    if suffix == ".jsonl" and lhotse.is_lhotse(path):
+        return Corpus(path, "Lhotse", lambda: lhotse.clips_of_cuts([path]))
+    if suffix == ".csv" and not given and is_ljspeech(path):
+        return Corpus(path, "LJSpeech", lambda: clips_of_ljspeech(path))
+    readers: dict[str, tuple[str, Callable[[], Iterator[Clip]]]] = {
+        ".jsonl": ("JSONL manifest", lambda: clips_of_jsonl(path, given)),
+        ".csv": ("CSV manifest", lambda: clips_of_csv(path, given)),
+        ".tsv": ("CSV manifest", lambda: clips_of_csv(path, given)),
+        ".scp": ("Kaldi", lambda: kaldi.clips_of_kaldi(path)),
+        ".parquet": ("Hugging Face dataset", lambda: tables.clips_of_tables([path], given)),
+        ".arrow": ("Hugging Face dataset", lambda: tables.clips_of_tables([path], given)),
+        ".tar": ("WebDataset", lambda: tars.clips_of_tars([path])),
+    }
+    if suffix not in readers:
+        raise EvalkitError(f"{path} is no training set that evalkit reads: give {READS}.")
+    return Corpus(path, *readers[suffix])

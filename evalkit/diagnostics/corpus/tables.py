@@ -1,0 +1,79 @@
+"""Hugging Face datasets on disk: parquet shards, or the arrow files of `save_to_disk`. Read row group by row group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.diagnostics.corpus.clip import Audio, Cell, Clip, File
+from evalkit.diagnostics.corpus.fields import Fields, find_fields, words_of
+from evalkit.errors import EvalkitError
+
+ROWS = 64  # read at once: audio lies in the rows
+STATE = "state.json"  # in every folder that save_to_disk wrote
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """The shards of a dataset's folder, in order; those of all its splits if it has several; [] if it is none."""
+    if (folder / STATE).is_file():
+        return _arrow_files(folder)
+    splits = sorted(place.parent for place in folder.glob(f"*/{STATE}"))
+    if splits:
+        return [path for split in splits for path in _arrow_files(split)]
+    return sorted(folder.rglob("*.parquet"))
+
+
+def clips_of_tables(shards: Sequence[Path], given: Mapping[str, str]) -> Iterator[Clip]:
+    """given: field -> column, where the usual names do not fit. A row without audio is an error that names it."""
+    for shard in shards:
+        fields: Fields | None = None
+        row = 0
+        for batch in _batches(shard):
+            fields = fields or find_fields(batch.schema.names, given, str(shard))
+            for line in batch.to_pylist():
+                yield _clip(line, fields, shard, row)
+                row += 1
+
+
+def _arrow_files(folder: Path) -> list[Path]:
+    try:
+        listed = json.loads((folder / STATE).read_text())["_data_files"]
+        return [folder / one["filename"] for one in listed]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvalkitError(f"{folder / STATE} does not list the dataset's files: save it again.") from error
+
+
+def _batches(shard: Path) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if shard.suffix == ".parquet":
+            with pq.ParquetFile(shard) as file:
+                yield from file.iter_batches(batch_size=ROWS)
+            return
+        with pa.memory_map(str(shard)) as mapped:
+            for batch in pa.ipc.open_stream(mapped):
+                yield from (batch.slice(start, ROWS) for start in range(0, len(batch), ROWS))
+    except (OSError, pa.ArrowException) as error:
+        raise EvalkitError(f"{shard} cannot be read as a table ({error}).") from error
+
+
+def _clip(line: Mapping[str, Any], fields: Fields, shard: Path, row: int) -> Clip:
+    held = line[fields.audio]
+    named = held.get("path") if isinstance(held, Mapping) else held
+    identity = words_of(line, fields.id) or f"{shard.stem}/{row}"
+    speaker = words_of(line, fields.speaker) or shard.parent.resolve().name
+    return Clip(identity, speaker, words_of(line, fields.text), _audio(held, named, shard, row))
+
+
+def _audio(held: Any, named: Any, shard: Path, row: int) -> Audio:
+    if isinstance(held, Mapping) and held.get("bytes"):
+        return Cell(shard, row, held["bytes"])
+    if isinstance(held, bytes):
+        return Cell(shard, row, held)
+    if isinstance(named, str) and named:
+        return File(shard.parent / named)
+    raise EvalkitError(f"{shard} row {row} has neither audio nor the path of a file with it.")
