@@ -210,6 +210,7 @@ def test_every_format_is_the_same_set(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(samples(clip), sound(key), atol=1e-4)
         assert key in clip.audio.where or "row" in clip.audio.where or "all.flac" in clip.audio.where
     assert [clip.id for clip in corpus.clips()] == [clip.id for clip in corpus.clips()], "a pass repeats"
+    assert corpus.count() == len(WHO)
 
 
 def test_ljspeech_has_one_speaker_and_takes_the_normalised_text(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,19 @@ READS = (
 
 @dataclass(frozen=True)
 class Corpus:
-    """format: for people. clips: starts a new pass over the clips, in an order that does not change."""
+    """format: for people. clips: starts a new pass over the clips, in an order that does not change.
+
+    rows: how many there are, where that is known without a pass.
+    """
 
     path: Path
     format: str
     clips: Callable[[], Iterator[Clip]]
+    rows: Callable[[], int] | None = None
+
+    def count(self) -> int:
+        """How many clips there are. Of tars and manifests this reads what names the clips, and no audio."""
+        return self.rows() if self.rows is not None else sum(1 for _ in self.clips())
 
 
 def open_corpus(path: Path, fields: Mapping[str, str] | None = None) -> Corpus:
@@ -44,7 +52,7 @@ def open_corpus(path: Path, fields: Mapping[str, str] | None = None) -> Corpus:
     if parts.keys() & {lhotse.CUTS, lhotse.RECORDINGS}:
         return Corpus(path, "Lhotse", lambda: lhotse.clips_of_parts(parts))
     if shards := tables.shards_of(path):
-        return Corpus(path, "Hugging Face dataset", lambda: tables.clips_of_tables(shards, given))
+        return _tables(path, shards, given)
     if packed := sorted(path.rglob("*.tar")):
         return Corpus(path, "WebDataset", lambda: tars.clips_of_tars(packed))
     return Corpus(path, "folder of audio", lambda: clips_of_folder(path))
@@ -57,15 +65,24 @@ def _file(path: Path, given: Mapping[str, str]) -> Corpus:
         return Corpus(path, "Lhotse", lambda: lhotse.clips_of_cuts([path]))
     if suffix == ".csv" and not given and is_ljspeech(path):
         return Corpus(path, "LJSpeech", lambda: clips_of_ljspeech(path))
+    if suffix in (".parquet", ".arrow"):
+        return _tables(path, [path], given)
     readers: dict[str, tuple[str, Callable[[], Iterator[Clip]]]] = {
         ".jsonl": ("JSONL manifest", lambda: clips_of_jsonl(path, given)),
         ".csv": ("CSV manifest", lambda: clips_of_csv(path, given)),
         ".tsv": ("CSV manifest", lambda: clips_of_csv(path, given)),
         ".scp": ("Kaldi", lambda: kaldi.clips_of_kaldi(path)),
-        ".parquet": ("Hugging Face dataset", lambda: tables.clips_of_tables([path], given)),
-        ".arrow": ("Hugging Face dataset", lambda: tables.clips_of_tables([path], given)),
         ".tar": ("WebDataset", lambda: tars.clips_of_tars([path])),
     }
     if suffix not in readers:
         raise EvalkitError(f"{path} is no training set that evalkit reads: give {READS}.")
     return Corpus(path, *readers[suffix])
+
+
+def _tables(path: Path, shards: Sequence[Path], given: Mapping[str, str]) -> Corpus:
+    return Corpus(
+        path,
+        "Hugging Face dataset",
+        lambda: tables.clips_of_tables(shards, given),
+        lambda: tables.count_rows(shards),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,22 @@ def clips_of_tables(shards: Sequence[Path], given: Mapping[str, str]) -> Iterato
                 row += 1
 
 
+def count_rows(shards: Sequence[Path]) -> int:
+    """From what the files say of themselves; no audio is read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 0
+    for shard in shards:
+        with _reading(shard):
+            if shard.suffix == ".parquet":
+                rows += pq.read_metadata(shard).num_rows
+            else:
+                with pa.memory_map(str(shard)) as mapped:
+                    rows += sum(batch.num_rows for batch in pa.ipc.open_stream(mapped))
+    return rows
+
+
 def _arrow_files(folder: Path) -> list[Path]:
     try:
         listed = json.loads((folder / STATE).read_text())["_data_files"]
@@ -49,7 +66,7 @@ def _batches(shard: Path) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _reading(shard):
         if shard.suffix == ".parquet":
             with pq.ParquetFile(shard) as file:
                 yield from file.iter_batches(batch_size=ROWS)
@@ -57,6 +74,14 @@ def _batches(shard: Path) -> Iterator[Any]:
         with pa.memory_map(str(shard)) as mapped:
             for batch in pa.ipc.open_stream(mapped):
                 yield from (batch.slice(start, ROWS) for start in range(0, len(batch), ROWS))
+
+
+@contextmanager
+def _reading(shard: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
     except (OSError, pa.ArrowException) as error:
         raise EvalkitError(f"{shard} cannot be read as a table ({error}).") from error
 
