@@ -10,10 +10,13 @@ DEVICE = $(shell $(BIN)/python -c 'import torch; print("cuda" if torch.cuda.is_a
 export EVALKIT_ENGINES = $(CURDIR)/.engines
 ENGINES_WITH_ENVIRONMENT = kokoro f5 neutts neutts-gguf
 
-.PHONY: demo test test-engines engines lint bench bench-metrics bench-merging bench-engines clean
+.PHONY: demo demo-nightly test test-engines engines lint bench bench-metrics bench-merging bench-engines clean
 
 demo: $(INSTALLED)  ## Synthesise and score the indian-names suite with a merged checkpoint
 	$(BIN)/evalkit run fixtures/voices/merged.pth --suite indian-names
+
+demo-nightly: $(INSTALLED)  ## Two nights with three voices; the second has a planted regression, and is blocked
+	OMP_NUM_THREADS=1 $(BIN)/python fixtures/nightly/demo.py --out runs/demo-nightly
 
 test: $(INSTALLED)  ## Every test but those of the engines that need an environment of their own
 	$(BIN)/pytest -n auto --dist loadfile -m 'not engines'
@@ -31,6 +34,7 @@ lint: $(INSTALLED)
 
 bench: bench-metrics bench-merging bench-engines  ## Side by side with the reference tools, parity printed beside speed
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/history.py
 
 bench-metrics: $(INSTALLED)  ## The metrics; on a machine with a GPU the standard judges in their real shapes too
 	for name in dnsmos speaker bundled; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -4,6 +4,7 @@ The public Python API:
 
     run_checkpoint    synthesise a suite with a checkpoint and score it (what `evalkit run` does)
     score_files       score audio that exists, planned by `plan_existing` (what `evalkit score` does)
+    Speaking          how a suite is spoken: suite, items, engine, voice, options, repeats, seed
     Options           what both take: output folder, reference, judges, metrics, device, baseline
     load_suite        a suite by name or path
     read_checkpoint, merge_checkpoints, write_checkpoint
@@ -15,6 +16,10 @@ The public Python API:
                       what a checkpoint is, and whether several can be merged (what `evalkit inspect` says)
     open_run, read_scores
                       a finished run and its rows
+    open_scores, compare
+                      runs (or tables of scores), and what differs between them (what `evalkit compare` says)
+    read_rules, starter_rules, judge
+                      the gate: rules, and the verdict on a run (what `evalkit gate` says)
     EvalkitError      every error that a user can mend
 
 Names are imported when they are first used, so that `import evalkit` stays quick.
@@ -30,6 +35,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from evalkit.checkpoints import read_checkpoint, write_checkpoint
     from evalkit.checkpoints.inspection import compare_vectors, inspect_checkpoint
+    from evalkit.decisions.comparison import compare
+    from evalkit.decisions.gate.judging import judge
+    from evalkit.decisions.gate.rules import read_rules, starter_rules
+    from evalkit.decisions.scores import open_scores
     from evalkit.errors import EvalkitError
     from evalkit.merging import merge_checkpoints
     from evalkit.merging.files import merge_files
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
     from evalkit.pipeline.existing import plan_existing
     from evalkit.pipeline.job import Options
     from evalkit.pipeline.run import run_checkpoint, score_files
+    from evalkit.pipeline.speaking import Speaking
     from evalkit.runs.folder import open_run
     from evalkit.runs.table import read_scores
     from evalkit.suites import load_suite
@@ -46,18 +56,24 @@ _HOMES = {
     "EvalkitError": "evalkit.errors",
     "MergeSession": "evalkit.merging.session",
     "Options": "evalkit.pipeline.job",
+    "Speaking": "evalkit.pipeline.speaking",
+    "compare": "evalkit.decisions.comparison",
     "compare_vectors": "evalkit.checkpoints.inspection",
     "inspect_checkpoint": "evalkit.checkpoints.inspection",
+    "judge": "evalkit.decisions.gate.judging",
     "load_suite": "evalkit.suites",
     "merge_checkpoints": "evalkit.merging",
     "merge_files": "evalkit.merging.files",
     "open_run": "evalkit.runs.folder",
+    "open_scores": "evalkit.decisions.scores",
     "plan_existing": "evalkit.pipeline.existing",
     "read_checkpoint": "evalkit.checkpoints",
     "read_recipe": "evalkit.merging.recipe",
+    "read_rules": "evalkit.decisions.gate.rules",
     "read_scores": "evalkit.runs.table",
     "run_checkpoint": "evalkit.pipeline.run",
     "score_files": "evalkit.pipeline.run",
+    "starter_rules": "evalkit.decisions.gate.rules",
     "write_checkpoint": "evalkit.checkpoints",
 }
 
@@ -65,18 +81,24 @@ __all__ = [
     "EvalkitError",
     "MergeSession",
     "Options",
+    "Speaking",
+    "compare",
     "compare_vectors",
     "inspect_checkpoint",
+    "judge",
     "load_suite",
     "merge_checkpoints",
     "merge_files",
     "open_run",
+    "open_scores",
     "plan_existing",
     "read_checkpoint",
     "read_recipe",
+    "read_rules",
     "read_scores",
     "run_checkpoint",
     "score_files",
+    "starter_rules",
     "write_checkpoint",
 ]
 

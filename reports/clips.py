@@ -58,6 +58,14 @@ def audio_link(audio: object) -> str | None:
     return quote(audio)
 
 
+def clip_of(samples: Any, rate: int) -> Clip:
+    """The clip of samples in memory, float32 [samples], embedded as 16-bit FLAC."""
+    picture = spectrogram_png(samples, rate)
+    return Clip(
+        _data_uri("audio/flac", _flac(samples, rate)), _data_uri("image/png", picture), None, len(samples) / rate
+    )
+
+
 def _read(path: Path) -> tuple[str, str, float]:
     """Audio and spectrogram as data URIs, and the length in seconds. What is not FLAC becomes 16-bit FLAC."""
     import soundfile
@@ -67,11 +75,17 @@ def _read(path: Path) -> tuple[str, str, float]:
     if not len(samples):
         raise ValueError("it holds no samples.")
     if not stored.startswith(b"fLaC"):
-        buffer = io.BytesIO()
-        soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
-        stored = buffer.getvalue()
+        stored = _flac(samples, rate)
     picture = spectrogram_png(samples.mean(axis=1), rate)
     return _data_uri("audio/flac", stored), _data_uri("image/png", picture), len(samples) / rate
+
+
+def _flac(samples: Any, rate: int) -> bytes:
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
 
 
 def _plain(error: Exception) -> str:

@@ -1,7 +1,9 @@
 """Differences between two runs of a suite, paired by item, with everything a decision needs to know of them.
 
 The unit is the item: its repeats are averaged first. Where the items have several speakers, the unit that intervals and
-tests resample is the speaker, as items of one speaker share what they gain and lose.
+tests resample is the speaker, as items of one speaker share what they gain and lose. Of fewer than FEWEST speakers
+nothing can be said about others: there the unit stays the item, and what is found holds for these speakers alone.
+docs/statistics.md says what was simulated to choose all this.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -18,8 +21,10 @@ from evalkit.decisions.statistics import RESAMPLES, SEED, Interval, bootstrap_in
 
 LEVELS = (0.95, 0.90)  # 90 %: two one-sided tests at 5 %, for equivalence and non-inferiority
 POWER = 0.8
-FEWEST = 6  # pairs: with fewer no signed-rank test can reach 5 %
-FEW = 20  # units: below it Student's t covers better than the BCa bootstrap (docs/statistics.md)
+FEWEST = 6  # units: with fewer no signed-rank test can reach 5 %
+FEW = 40  # units: below it Student's t covers better than the BCa bootstrap
+_EXACT = 50  # differences that are not zero: up to here the null distribution is exact, as in scipy
+_ROUNDING = 1e-12
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,13 +33,16 @@ Floats = npt.NDArray[np.float64]
 class Paired:
     """`difference` is ours minus theirs, over the items that both have.
 
-    intervals: confidence level -> interval of the difference, None where there are too few units to say. p: two-sided
-    Wilcoxon signed-rank test over units, zeros ranked as by Pratt (scipy.stats.wilcoxon). effect: Cohen's d_z, the mean
-    of the paired differences over their standard deviation; None where they do not vary. error: standard error of the
-    difference. detectable: the smallest true difference that such a run finds with a power of 80 % at 5 %, two-sided.
-    percent: 100 (ours - theirs) / theirs, None where theirs is 0. within: standard deviation between repeats of an
-    item's difference, None without repeats on both sides. units: what was resampled, "item" or "speaker", and how many.
-    method: "BCa bootstrap", "Student t", or "all alike".
+    mean, baseline_mean: of ours and theirs, over the same items. percent: 100 (ours - theirs) / theirs, None where
+    theirs is 0. intervals: confidence level -> interval of the difference, None where there are too few units to say.
+    p: two-sided Wilcoxon signed-rank test over units that differ, None for fewer than FEWEST units. effect: Cohen's
+    d_z, the mean of the items' differences over their standard deviation; None where they do not vary. error: standard
+    error of the difference. detectable: the smallest true difference that such a run finds with a power of 80 % at 5 %,
+    two-sided, with nothing else tested. pairs: items in both; unpaired: items in one of the two. unit: what was
+    resampled, "item" or "speaker", and units: how many. method: "BCa bootstrap", "Student t", "all alike" (then the
+    interval is the one value), or "too few". within: standard deviation that repeats alone give an item's difference
+    of one repeat, None without repeats on both sides; repeats: how many every item has at least. p_mean: of the t test
+    that the mean difference is 0; p_both: the larger of p and p_mean, which is what Holm is to correct.
     """
 
     difference: float
@@ -53,10 +61,15 @@ class Paired:
     method: str
     within: float | None = None
     repeats: int = 1
+    p_mean: float | None = None
 
     @property
     def ci95(self) -> Interval | None:
         return self.intervals[0.95]
+
+    @property
+    def p_both(self) -> float | None:
+        return None if self.p is None or self.p_mean is None else max(self.p, self.p_mean)
 
 
 def paired(
@@ -72,13 +85,12 @@ def paired(
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return None
-    differences = np.array([np.mean(ours[item]) - np.mean(theirs[item]) for item in shared])
-    ones = np.ones(len(shared))
+    mean, other = (np.array([fmean(side[item]) for item in shared]) for side in (ours, theirs))
+    differences, ones = mean - other, np.ones(len(shared))
     within, repeats = _between_repeats([ours[item] for item in shared], [theirs[item] for item in shared])
-    mean, other = (float(np.mean([np.mean(side[item]) for item in shared])) for side in (ours, theirs))
     return _measured(
         (differences, ones),
-        (mean, other),
+        (float(mean.mean()), float(other.mean())),
         _units(shared, speaker),
         levels,
         unpaired=len(ours.keys() ^ theirs.keys()),
@@ -127,7 +139,7 @@ def _units(items: Sequence[str], speaker: Mapping[str, str] | None) -> tuple[str
     """What the unit is called, and the unit of each item."""
     found = [(speaker or {}).get(item) for item in items]
     known = [name for name in found if name is not None]
-    if len(known) < len(items) or len(set(known)) < 2:
+    if len(known) < len(items) or len(set(known)) < FEWEST:
         return "item", items
     return "speaker", known
 
@@ -150,11 +162,15 @@ def _measured(
         total[0] += numerator
         total[1] += denominator
     numerators, denominators = np.array(list(totals.values())).T
-    difference = float(numerators.sum() / denominators.sum())
     own = numerators / denominators
+    own[np.abs(own) <= _ROUNDING * max(1.0, *map(abs, means))] = 0.0  # what is rounding alone is no difference
+    numerators = own * denominators
+    difference = float(numerators.sum() / denominators.sum())
     error = _error(numerators, denominators, difference)
     method, intervals = _intervals(numerators, denominators, difference, error, levels)
-    deviation = float(spread.std(ddof=1)) if len(spread) > 1 else 0.0
+    if method == "all alike":
+        error = 0.0
+    deviation = float(spread.std(ddof=1)) if len(spread) > 1 and np.ptp(spread) > _ROUNDING else 0.0
     return Paired(
         difference=difference,
         mean=means[0],
@@ -172,6 +188,7 @@ def _measured(
         method=method,
         within=within,
         repeats=repeats,
+        p_mean=_of_mean(difference, error, len(own)),
     )
 
 
@@ -188,29 +205,61 @@ def _intervals(
     numerators: Floats, denominators: Floats, difference: float, error: float | None, levels: Sequence[float]
 ) -> tuple[str, dict[float, Interval | None]]:
     count = len(numerators)
+    if count < 2:
+        return "too few", dict.fromkeys(levels)
     own = numerators / denominators
-    if np.ptp(own) <= 1e-12 * max(1.0, float(np.abs(own).max())):
+    if np.ptp(own) <= _ROUNDING * max(1.0, float(np.abs(own).max())):
         alike = (difference, difference) if count >= FEWEST else None
         return "all alike", dict.fromkeys(levels, alike)
     if count < FEW:
         from scipy.stats import t
 
-        assert error is not None, "values that differ are two at least"
+        assert error is not None, "there are two at least"
         half = {level: float(t.ppf((1 + level) / 2, count - 1)) * error for level in levels}
         return "Student t", {level: (difference - half[level], difference + half[level]) for level in levels}
     return "BCa bootstrap", bootstrap_intervals(numerators, denominators, levels, RESAMPLES, SEED)
 
 
 def _signed_rank(own: Floats) -> float | None:
-    """None for fewer than FEWEST units, where no result could mean anything."""
+    """p of Wilcoxon's signed-rank test; units that do not differ are left out, as Wilcoxon did.
+
+    scipy.stats.wilcoxon, but for up to 50 differences with ties among them (scores that are counts): there scipy
+    enumerates every sign (0.8 s for 13) or takes the normal curve, by which 4 equal losses are significant (p = 0.046)
+    where no 4 can be (0.125). None for fewer than FEWEST units, where no result could mean anything.
+    """
     from scipy.stats import wilcoxon
 
     if len(own) < FEWEST:
         return None
-    rounded = np.round(own, 12)  # a difference that is rounding alone is none
-    if not rounded.any():
+    differing = np.round(own[own != 0], 12)
+    if not len(differing):
         return 1.0
-    return float(wilcoxon(rounded, zero_method="pratt").pvalue)
+    if len(np.unique(np.abs(differing))) < len(differing) <= _EXACT:
+        return _tied_signed_rank(differing)
+    return float(wilcoxon(differing).pvalue)
+
+
+def _tied_signed_rank(differing: Floats) -> float:
+    """The exact test: the distribution of the rank sum when every sign is a toss of a coin, ties at their mean rank."""
+    from scipy.stats import rankdata
+
+    doubled = (2 * rankdata(np.abs(differing))).astype(int)  # mean ranks are halves
+    chances = np.ones(1)
+    for rank in doubled:
+        chances = 0.5 * (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0)))
+    reached = doubled[differing > 0].sum()
+    return float(min(1.0, 2 * min(chances[: reached + 1].sum(), chances[reached:].sum())))
+
+
+def _of_mean(difference: float, error: float | None, units: int) -> float | None:
+    """Two-sided p of the t test that the mean is 0. A skewed column fails the signed-rank test with a mean of 0 too."""
+    from scipy.special import stdtr
+
+    if error is None or units < FEWEST:
+        return None
+    if error == 0:
+        return 0.0 if difference else 1.0
+    return float(2 * stdtr(units - 1, -abs(difference) / error))
 
 
 def _detectable(error: float | None, units: int) -> float | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.decisions.statistics import paired_difference
-from evalkit.decisions.summary import item_values
+from evalkit.decisions.differences import Paired, paired, paired_ratio
+from evalkit.decisions.scores import Meaning, Scores, open_scores, pooled
 from evalkit.decisions.timing import TIMINGS, timing_difference
 from evalkit.errors import EvalkitError
 from evalkit.runs.folder import RunFolder
 from evalkit.runs.log import Row
-from evalkit.runs.table import read_scores
 from metrics import Column
 
 
@@ -40,43 +39,54 @@ def baseline_block(
 ) -> dict[str, Any]:
     """`summary["baseline"]`: per column the difference (this run minus baseline) over the items that both have.
 
-    Timings that were measured under other conditions are left out, and `omitted` says why.
+    The figures are those of `evalkit compare`, corpus figures among them. Timings that were measured under other
+    conditions are left out, and `omitted` says why.
     """
-    theirs = read_scores(baseline.scores_path)
-    untimely = timing_difference(manifest.get("timing"), baseline.manifest().get("timing"))
-    omitted = {
-        name: untimely
-        for name in sorted(columns.keys() & TIMINGS)
-        if untimely and any(row.get(name) is not None for row in theirs)
-    }
-    block: dict[str, Any] = {}
-    for name, column in columns.items():
-        if name in omitted:
-            continue
-        ours_by_item, theirs_by_item = item_values(rows, name), item_values(theirs, name)
-        difference = paired_difference(ours_by_item, theirs_by_item)
-        if difference is not None:
+    theirs = open_scores(baseline.path)
+    meanings = {name: Meaning(one.unit, one.better, "") for name, one in columns.items()}
+    ours = Scores("", "", rows, meanings, {}, manifest)
+    omitted = untimely(ours, theirs)
+    block = {}
+    for name, meaning in (meanings | ours.corpora()).items():
+        found = None if name in omitted else measure(ours, theirs, name)
+        if found is not None:
             block[name] = {
-                "pairs": difference.pairs,
-                "unpaired": len(ours_by_item.keys() ^ theirs_by_item.keys()),
-                "difference": difference.difference,
-                "ci95": difference.ci95,
-                "mean": difference.mean,
-                "baseline_mean": difference.baseline_mean,
-                "better": column.better,
+                "pairs": found.pairs,
+                "unpaired": found.unpaired,
+                "difference": found.difference,
+                "ci95": found.ci95,
+                "mean": found.mean,
+                "baseline_mean": found.baseline_mean,
+                "better": meaning.better,
             }
-    summary = baseline.summary()
     return {
-        "run": summary["run"],
-        "model": summary["model"],
-        "coverage": summary["coverage"]["share"],
+        "run": theirs.run,
+        "model": theirs.name,
+        "coverage": theirs.coverage["share"],
         "columns": block,
         "omitted": omitted,
-        "notices": _notices(manifest, baseline.manifest()),
+        "notices": notices(manifest, baseline.manifest()),
     }
 
 
-def _notices(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+def measure(ours: Scores, theirs: Scores, column: str) -> Paired | None:
+    """The difference of a column, or of a corpus figure; None where no item has it on both sides."""
+    speakers = theirs.speakers() | ours.speakers()
+    if pooled(column):
+        return paired_ratio(ours.counts(column), theirs.counts(column), speakers)
+    return paired(ours.values(column), theirs.values(column), speakers)
+
+
+def untimely(ours: Scores, theirs: Scores) -> dict[str, str]:
+    """Timings that both have and that were measured under other conditions, and why they are not compared."""
+    if ours.manifest is None or theirs.manifest is None:
+        return {}
+    why = timing_difference(ours.manifest.get("timing"), theirs.manifest.get("timing"))
+    both = (ours.columns.keys() & TIMINGS) if why else set()
+    return {name: why for name in sorted(both) if why and theirs.values(name)}
+
+
+def notices(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """What does not make two runs incomparable, and may still explain a difference."""
     streamed = [(manifest.get("timing") or {}).get("mode") == "stream" for manifest in (ours, theirs)]
     if streamed[0] == streamed[1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,14 @@ from evalkit.runs.table import read_scores
 
 SPEAKER = "speaker:"  # tag of an item
 _OF_TABLES = ("item", "repeat", "status", "tags")  # columns of a CSV that are no scores
+
+
+_POOLED = "_corpus"
+
+
+def pooled(column: str) -> bool:
+    """Whether this is a corpus figure ("wer_corpus") and no column of its own."""
+    return column.endswith(_POOLED) and column.removesuffix(_POOLED) in CORPUS
 
 
 @dataclass(frozen=True)
@@ -54,15 +62,18 @@ class Scores:
 
     def counts(self, column: str) -> dict[str, tuple[float, float]]:
         """Item -> errors and units of a corpus figure ("wer_corpus"), summed over its repeats; {} where it has none."""
-        name = column.removesuffix("_corpus")
-        return corpus_counts(self.rows, name) if column.endswith("_corpus") and name in CORPUS else {}
+        return corpus_counts(self.rows, column.removesuffix(_POOLED)) if pooled(column) else {}
+
+    def tagged(self, tag: str) -> Scores:
+        """The same side with only the items that have a tag."""
+        return replace(self, rows=[row for row in self.rows if tag in row["tags"]])
 
     def corpora(self) -> dict[str, Meaning]:
         """The corpus figures that these rows have."""
         return {
-            f"{name}_corpus": Meaning("", "lower", self.columns[name].metric, corpus.description)
+            f"{name}{_POOLED}": Meaning("", "lower", self.columns[name].metric, corpus.description)
             for name, corpus in CORPUS.items()
-            if name in self.columns and self.counts(f"{name}_corpus")
+            if name in self.columns and self.counts(f"{name}{_POOLED}")
         }
 
     def speakers(self) -> dict[str, str]:

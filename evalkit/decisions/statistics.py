@@ -29,17 +29,6 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean of the paired differences, first minus second, over the items that both have."""
-
-    difference: float
-    ci95: Interval | None
-    pairs: int
-    mean: float
-    baseline_mean: float
-
-
-@dataclass(frozen=True)
 class Ratio:
     """Sum of numerators over sum of denominators, as in corpus WER."""
 
@@ -62,17 +51,6 @@ def mean_interval(items: Mapping[str, float]) -> Mean:
     values = np.array(list(items.values()), dtype=np.float64)
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
     return Mean(float(values.mean()), sd, _bootstrap((values,), _mean, paired=False), len(values))
-
-
-def paired_difference(first: Mapping[str, float], second: Mapping[str, float]) -> Difference | None:
-    """Paired by item; None when no item is in both."""
-    shared = sorted(first.keys() & second.keys())
-    if not shared:
-        return None
-    ours = np.array([first[item] for item in shared])
-    theirs = np.array([second[item] for item in shared])
-    interval = _bootstrap((ours - theirs,), _mean, paired=False)
-    return Difference(float((ours - theirs).mean()), interval, len(shared), float(ours.mean()), float(theirs.mean()))
 
 
 def ratio_interval(counts: Mapping[str, tuple[float, float]]) -> Ratio | None:
@@ -123,17 +101,19 @@ def bootstrap_intervals(
 
     found: dict[float, Interval | None] = {}
     earlier = None
+    plain = bool(np.ptp(denominators) == 0)  # a mean: half the work, the same resamples
+    data = (numerators / denominators[0],) if plain else (numerators, denominators)
     for level in levels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # degenerate resamples are handled below
             earlier = bootstrap(
-                (numerators, denominators),
-                _ratio,
+                data,
+                _mean if plain else _ratio,
                 n_resamples=resamples if earlier is None else 0,
                 bootstrap_result=earlier,
                 confidence_level=level,
                 method="BCa",
-                paired=True,
+                paired=not plain,
                 vectorized=True,
                 rng=np.random.default_rng(seed),
             )

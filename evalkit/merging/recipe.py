@@ -96,7 +96,7 @@ def read_recipe(path: Path) -> tuple[Recipe, str]:
         raise EvalkitError(f"The recipe {path} does not exist; check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise EvalkitError(f"The recipe {path} cannot be read as text ({error}).") from error
-    recipe = make_recipe(_parse(text, path), str(path))
+    recipe = make_recipe(parse_yaml(text, path), str(path))
     folder = path.parent
     models = tuple(model.model_copy(update={"path": folder / model.path}) for model in recipe.models)
     base = None if recipe.base is None else folder / recipe.base
@@ -116,7 +116,7 @@ def make_recipe(content: Any, origin: str) -> Recipe:
         raise EvalkitError(f"The recipe {origin} is wrong at '{place}': {reason}.") from error
 
 
-def _parse(text: str, path: Path) -> Any:
+def parse_yaml(text: str, path: Path) -> Any:
     """Plain data only, and no aliases: a short text with them can stand for terabytes."""
     try:
         for event in yaml.parse(text, yaml.SafeLoader):

@@ -132,7 +132,7 @@ def load_engine(
         return _prepared(name, device, settings, utterance_s)
     if path is None:
         raise EvalkitError("Name a checkpoint, or an engine that needs none, such as --engine espeak-ng.")
-    reader = name if name is not None and ENGINES.load(name).spec.weights == "file" else _reader_of(path)
+    reader = name if name is not None and ENGINES.load(name).spec.weights == "file" else reader_of(path)
     if reader is not None:
         return _from_file(path, reader, device, settings, utterance_s)
     with _about(path):
@@ -156,12 +156,13 @@ def named_engine(text: str | None) -> tuple[str | None, tuple[str, ...]]:
     return name, (f"{option}={argument}",)
 
 
-def _layouts() -> dict[str, Any]:
+def known_layouts() -> dict[str, Any]:
+    """Engine -> its layouts, of the engines that take tensors."""
     specs: dict[str, EngineSpec] = {name: ENGINES.load(name).spec for name in ENGINES.names()}
     return {name: spec.layouts for name, spec in specs.items() if spec.weights == "tensors"}
 
 
-def _reader_of(path: Path) -> str | None:
+def reader_of(path: Path) -> str | None:
     """The engine whose runtime reads files of this kind itself."""
     suffix = path.suffix.lower()
     names = ENGINES.names() if suffix else []
@@ -220,7 +221,7 @@ def _from_tensors(
             "the checkpoint is broken; make it again."
         )
     with _about(path):
-        name = name or recognise(weights.tensors.keys(), _layouts())
+        name = name or recognise(weights.tensors.keys(), known_layouts())
     begin = keeper.started if keeper is not None else _started
     engine, setup = begin(name, device, settings, weights.near, utterance_s)
     with _about(path), _closing_on_error(engine, keeper):
