@@ -20,6 +20,7 @@ The public Python API:
                       runs (or tables of scores), and what differs between them (what `evalkit compare` says)
     read_rules, starter_rules, judge
                       the gate: rules, and the verdict on a run (what `evalkit gate` says)
+    diagnose_set      what a training set promises for a fine-tune (what `evalkit diagnose` says)
     EvalkitError      every error that a user can mend
 
 Names are imported when they are first used, so that `import evalkit` stays quick.
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from evalkit.decisions.gate.judging import judge
     from evalkit.decisions.gate.rules import read_rules, starter_rules
     from evalkit.decisions.scores import open_scores
+    from evalkit.diagnostics.training.diagnosing import diagnose_set
     from evalkit.errors import EvalkitError
     from evalkit.merging import merge_checkpoints
     from evalkit.merging.files import merge_files
@@ -59,6 +61,7 @@ _HOMES = {
     "Speaking": "evalkit.pipeline.speaking",
     "compare": "evalkit.decisions.comparison",
     "compare_vectors": "evalkit.checkpoints.inspection",
+    "diagnose_set": "evalkit.diagnostics.training.diagnosing",
     "inspect_checkpoint": "evalkit.checkpoints.inspection",
     "judge": "evalkit.decisions.gate.judging",
     "load_suite": "evalkit.suites",
@@ -84,6 +87,7 @@ __all__ = [
     "Speaking",
     "compare",
     "compare_vectors",
+    "diagnose_set",
     "inspect_checkpoint",
     "judge",
     "load_suite",

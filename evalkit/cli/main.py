@@ -18,6 +18,7 @@ from evalkit.cli import (
     baseline,
     calibrate,
     compare,
+    diagnose,
     doctor,
     engines,
     fetch,
@@ -70,6 +71,7 @@ app.add_typer(baseline.baseline, name="baseline")
 app.command("select")(select.select)
 app.command("sweep")(sweep.sweep)
 app.command("nightly")(nightly.nightly)
+app.command("diagnose")(diagnose.diagnose)
 app.command("merge")(merge.merge)
 app.add_typer(adapter.adapter, name="adapter")
 app.command("inspect")(inspect.inspect)

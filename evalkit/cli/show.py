@@ -11,13 +11,38 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import CoverageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from evalkit.pipeline.run import Announce, Finished
     from evalkit.runs.folder import RunFolder
+
+Count = Callable[[int], Callable[[int, float], None]]  # how many in all -> told how many are done, and their seconds
 
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Announce]:
     """Announces a run and then counts utterances and audio seconds. Silent when not on a terminal."""
+    with _bar("utterances", quiet) as (console, count):
+
+        def announce(folder: RunFolder, planned: int, done: int) -> Callable[[int, float], None]:
+            if done and not quiet:
+                console.print(
+                    f"Resuming {folder.path}: {done} of {planned} utterances are done.", style="dim", highlight=False
+                )
+            return count(planned)
+
+        yield announce
+
+
+@contextmanager
+def counting_bar(what: str, quiet: bool) -> Iterator[Count]:
+    """Counts `what`, and the seconds of audio in them, up to a number that is told when it begins."""
+    with _bar(what, quiet) as (_, count):
+        yield count
+
+
+@contextmanager
+def _bar(what: str, quiet: bool) -> Iterator[tuple[Console, Count]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -41,25 +66,25 @@ def progress_bar(quiet: bool) -> Iterator[Announce]:
         disable=quiet or not console.is_terminal,
     )
 
-    def announce(folder: RunFolder, planned: int, done: int) -> Callable[[int, float], None]:
-        if done and not quiet:
-            console.print(
-                f"Resuming {folder.path}: {done} of {planned} utterances are done.", style="dim", highlight=False
-            )
-        task = bar.add_task("utterances", total=planned, audio="")
+    def count(total: int) -> Callable[[int, float], None]:
+        task = bar.add_task(what, total=total, audio="")
         seconds = 0.0
 
-        def advance(utterances: int, audio_s: float) -> None:
+        def advance(done: int, audio_s: float) -> None:
             nonlocal seconds
             seconds += audio_s
             elapsed = bar.tasks[task].elapsed or 0.0
             speed = f", {seconds / elapsed:.1f}x real time" if elapsed > 1 and seconds else ""
-            bar.update(task, advance=utterances, audio=f"{seconds:.0f} s of audio{speed}")
+            bar.update(task, advance=done, audio=f"{_duration(seconds)} of audio{speed}")
 
         return advance
 
     with bar:
-        yield announce
+        yield console, count
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def conclude(finished: Finished, min_coverage: float, as_json: bool) -> None:

@@ -1,0 +1,1 @@
+"""What a training set is like, and whether a fine-tune on it can work."""
