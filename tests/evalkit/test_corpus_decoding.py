@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
@@ -83,6 +86,30 @@ def test_a_clip_that_kills_its_worker_costs_itself_alone(folder: Path) -> None:
     assert [one.clip.id for one in found] == [clip.id for clip in clips]
     assert [one.clip.id for one in found if one.problem] == ["deadly"]
     assert found[3].problem == "made the decoder crash"
+
+
+ABANDONED = """
+import sys
+from pathlib import Path
+from evalkit.diagnostics.corpus.decoding import decode_all
+from evalkit.diagnostics.corpus.opening import open_corpus
+decoded = decode_all(open_corpus(Path(sys.argv[1])).clips(), 2)
+next(decoded)
+print("decoding", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_no_worker_outlives_a_process_that_is_killed(folder: Path) -> None:
+    command = [sys.executable, "-c", ABANDONED, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "decoding\n"
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= 3, "two workers, and what forks them"
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
 
 
 def test_known_clips_are_hashed_and_not_decoded(folder: Path) -> None:

@@ -200,7 +200,7 @@ def test_the_same_numbers_with_one_worker_and_two_and_after_kills(tmp_path: Path
                 workers_of = psutil.Process(process.pid).children(recursive=True)
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
-                psutil.wait_procs(workers_of, timeout=60)
+                assert not psutil.wait_procs(workers_of, timeout=60)[1], "a worker outlived its process"
                 kills += 1
                 break
             time.sleep(0.01)

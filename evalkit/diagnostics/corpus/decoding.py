@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +150,15 @@ def _begin(known: frozenset[str]) -> None:
     global _known  # noqa: PLW0603  (what a pool's initializer is for)
     _known = known
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that reads what is decoded
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for its next portion at a pipe that its own copies keep open: a killed parent would go unseen."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _decode(portion: list[Clip]) -> list[Decoded]:
