@@ -67,7 +67,7 @@ def diagnose(
     ] = None,
     markdown: Annotated[Path | None, typer.Option("--markdown", help="Write the diagnosis as Markdown too.")] = None,
     as_json: o.JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: o.QuietOption = False,
 ) -> None:
     """Measure a training set before anyone trains on it, and say what a fine-tune on each speaker can expect.
 
@@ -78,9 +78,12 @@ def diagnose(
     """
     from evalkit.cli.show import counting_bar
     from evalkit.diagnostics.training.diagnosing import Wanted, diagnose_set
+    from evalkit.diagnostics.training.transcripts import WER_MIN_CLIPS
 
     if mix_manifest is not None and mix is None:
         raise EvalkitError("--mix-manifest: say what to mix with --mix.")
+    if 0 < transcripts < WER_MIN_CLIPS:
+        raise EvalkitError(f"--transcripts {transcripts}: fewer than {WER_MIN_CLIPS} clips say nothing of a speaker.")
     if drop is not None and fix is None:
         raise EvalkitError("--drop: it says what --fix leaves out; give --fix OUT.jsonl too.")
     wanted = Wanted(

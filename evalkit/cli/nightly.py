@@ -27,7 +27,7 @@ def nightly(
         bool, typer.Option("--rebuild", help="Make the history and the pages again from the nights, and run nothing.")
     ] = False,
     as_json: o.JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: o.QuietOption = False,
 ) -> None:
     """Evaluate every model on every suite, judge each by the gate, and write a site with the history.
 

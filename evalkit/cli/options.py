@@ -49,6 +49,49 @@ CacheOption = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Take scores of the same audio that were computed before.")
 ]
 
+# How a suite is spoken, in every command that speaks one.
+SuiteOption = Annotated[str, typer.Option("--suite", help="Name of a suite, or a folder or .jsonl file.")]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="Engine to load it with, by default told from its layout; or what speaks without a checkpoint: "
+        "espeak-ng, 'command: mytts --text {text} --out {wav}', 'http://127.0.0.1:8000', 'audio: folder/'.",
+    ),
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option or a file of the engine ('speed=1.2', 'vocab=vocab.txt') or an option of a metric "
+        "('dnsmos.windows=all'); repeatable.",
+    ),
+]
+BaseOption = Annotated[
+    Path | None, typer.Option("--base", help="The base of a LoRA adapter, if it is not where the adapter says.")
+]
+VoiceOption = Annotated[
+    str | None,
+    typer.Option("--voice", help="Whose voice: a clip, a style pack, codes; by default the reference clip."),
+]
+VoiceTextOption = Annotated[
+    str | None,
+    typer.Option("--voice-text", help="What is said in it, or a .txt file; default: clip.txt beside it."),
+]
+ItemsOption = Annotated[
+    list[str] | None,
+    typer.Option("--items", help="Only items with these ids or tags, wildcards allowed: 'in-0*', 'kind:place'."),
+]
+RepeatsOption = Annotated[
+    int, typer.Option("--repeats", min=1, help="Speak every item N times, each with its own seed.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
+TimeLimitOption = Annotated[
+    float, typer.Option("--time-limit", min=1.0, help="Seconds that one utterance may take in an engine's worker.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+
 
 class Resampler(StrEnum):
     soxr = "soxr"

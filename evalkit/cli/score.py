@@ -28,7 +28,7 @@ def score(
     baseline: o.BaselineOption = None,
     min_coverage: o.CoverageOption = 1.0,
     as_json: o.JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: o.QuietOption = False,
 ) -> None:
     """Score AUDIO through the same path as a run.
 

@@ -26,7 +26,7 @@ def select(
             help="Checkpoints of one training, or folders of them; the step is read from the name (step-00050).",
         ),
     ] = None,
-    suite: Annotated[str, typer.Option("--suite", help="Name of a suite, or a folder or .jsonl file.")] = "smoke",
+    suite: o.SuiteOption = "smoke",
     losses: Annotated[
         Path | None,
         typer.Option("--losses", help="What the training logged: .csv, .jsonl, trainer_state.json or TensorBoard."),
@@ -54,37 +54,19 @@ def select(
         typer.Option("--references", help="Instead of checkpoints: rank the clips of this folder as voices to clone."),
     ] = None,
     out: o.OutOption = Path("runs"),
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="Engine to load them with; default: told from their layout.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="An option of the engine or of a metric, as for `evalkit run`; repeat."
-        ),
-    ] = None,
-    base: Annotated[Path | None, typer.Option("--base", help="The base, if the checkpoints are LoRA adapters.")] = None,
-    voice: Annotated[
-        str | None, typer.Option("--voice", help="Whose voice: a clip, a style pack, codes; default: the reference.")
-    ] = None,
-    voice_text: Annotated[
-        str | None,
-        typer.Option("--voice-text", help="What is said in it, or a .txt file."),
-    ] = None,
+    engine: o.EngineOption = None,
+    settings: o.SettingsOption = None,
+    base: o.BaseOption = None,
+    voice: o.VoiceOption = None,
+    voice_text: o.VoiceTextOption = None,
     reference: o.ReferenceOption = None,
     judges: o.JudgesOption = o.JudgeChoice.auto,
     metrics: o.MetricsOption = None,
-    items: Annotated[
-        list[str] | None, typer.Option("--items", help="Only items with these ids or tags, wildcards allowed.")
-    ] = None,
+    items: o.ItemsOption = None,
     limit: o.LimitOption = None,
-    repeats: Annotated[
-        int, typer.Option("--repeats", min=1, help="Speak every item N times, each with its own seed.")
-    ] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the runs.")] = 0,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", min=1.0, help="Seconds that one utterance may take in an engine's worker.")
-    ] = 900.0,
+    repeats: o.RepeatsOption = 1,
+    seed: o.SeedOption = 0,
+    time_limit: o.TimeLimitOption = 900.0,
     whisper: o.WhisperOption = None,
     device: o.DeviceOption = "auto",
     resampler: o.ResamplerOption = o.Resampler.soxr,
@@ -96,7 +78,7 @@ def select(
     ] = 1.0,
     html: Annotated[Path | None, typer.Option("--html", help="Write the page to this file as well.")] = None,
     as_json: o.JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: o.QuietOption = False,
 ) -> None:
     """Choose among the checkpoints of one training, and say where its loss no longer tells how it sounds.
 

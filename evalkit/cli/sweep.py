@@ -47,7 +47,7 @@ def sweep(
         ),
     ] = None,
     trials: Annotated[int, typer.Option("--trials", min=1, help="Points that a search tries.")] = 30,
-    suite: Annotated[str, typer.Option("--suite", help="Name of a suite, or a folder or .jsonl file.")] = "smoke",
+    suite: o.SuiteOption = "smoke",
     primary: Annotated[
         str | None,
         typer.Option(
@@ -70,32 +70,24 @@ def sweep(
     rules: Annotated[Path | None, typer.Option("--rules", help="Choose among points that pass this gate.toml.")] = None,
     parents: Annotated[bool, typer.Option("--parents", help="Measure each model of the recipe alone too.")] = False,
     out: o.OutOption = Path("runs"),
-    engine: Annotated[
-        str | None, typer.Option("--engine", help="Engine to load it with; by default told from its layout.")
-    ] = None,
+    engine: o.EngineOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="NAME=VALUE", help="An option of the engine or of a metric, the same at every point."
         ),
     ] = None,
-    base: Annotated[
-        Path | None, typer.Option("--base", help="The base of a LoRA adapter, if it is not where the adapter says.")
-    ] = None,
-    voice: Annotated[str | None, typer.Option("--voice", help="As evalkit run takes it.")] = None,
-    voice_text: Annotated[str | None, typer.Option("--voice-text", help="What is said in it, or a .txt file.")] = None,
+    base: o.BaseOption = None,
+    voice: o.VoiceOption = None,
+    voice_text: o.VoiceTextOption = None,
     reference: o.ReferenceOption = None,
     judges: o.JudgesOption = o.JudgeChoice.auto,
     metrics: o.MetricsOption = None,
-    items: Annotated[
-        list[str] | None, typer.Option("--items", help="Only items with these ids or tags, wildcards allowed.")
-    ] = None,
+    items: o.ItemsOption = None,
     limit: o.LimitOption = None,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Speak every item N times.")] = 1,
+    repeats: o.RepeatsOption = 1,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the runs and of the search.")] = 0,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", min=1.0, help="Seconds that one utterance may take in an engine's worker.")
-    ] = 900.0,
+    time_limit: o.TimeLimitOption = 900.0,
     whisper: o.WhisperOption = None,
     device: o.DeviceOption = "auto",
     resampler: o.ResamplerOption = o.Resampler.soxr,

@@ -106,6 +106,7 @@ BAD: dict[str, tuple[tuple[object, ...], str]] = {
     "a drop without a fix": (("empty", "--drop", "clipped"), "give --fix"),
     "a mix without hours": (("empty", "--mix", "anna="), "--mix anna="),
     "a manifest for no mix": (("empty", "--mix-manifest", "a.jsonl"), "say what to mix"),
+    "too few clips to hear": (("empty", "--transcripts", "3"), "fewer than 5"),
     "a manifest of another kind": (("empty", "--fix", "a.csv"), "ends in .jsonl"),
 }
 

@@ -217,6 +217,17 @@ def test_dropping_is_counted_and_its_effect_measured(tmp_path: Path) -> None:
     assert whole["verdict"] == speakers[0]["verdict"]  # of one speaker all are the same
 
 
+def test_what_cannot_be_told_of_all_is_not_told_of_the_rest(tmp_path: Path) -> None:
+    good, bad = many(12, spread_db=9.0, moves_db=0.0), many(6, spread_db=20.0, moves_db=0.0, seed=3)
+    bad = [row | {"id": f"bad-{place}"} for place, row in enumerate(bad)]
+    rows = [*good, *bad]
+    checks = write_checks(tmp_path, rows, {row["id"]: ["noisy"] for row in bad})
+    speakers, _ = judge_speakers(write_clips(tmp_path, rows), checks)
+    assert speakers[0]["verdict"]["outcome"] == "cannot tell"
+    assert "Drop 6 of 18 clips" in speakers[0]["verdict"]["advice"][0]
+    assert "zone" not in speakers[0]["verdict"]["advice"][0]
+
+
 _ENERGY = ("energy_active_frames", "energy_mean_db", "energy_std_db")
 
 

@@ -25,7 +25,7 @@ WIDEST_DB = max(one.energy_std_db for one in SPEAKERS)
 
 def advise(outcome: str, figures: Mapping[str, Any], left: Remaining | None, least: str) -> list[str]:
     """Sentences for the figures of `speaker_figures` and what `dropping` leaves. least: what a verdict needs."""
-    sentences = [_dropping(left, figures)] if left is not None else []
+    sentences = [_dropping(outcome, left, figures)] if left is not None else []
     if left is not None and left.other:
         sentences.append(f"Left in, and worth a listen: {_counts(left.other)}.")
     if outcome == "cannot tell":
@@ -36,7 +36,7 @@ def advise(outcome: str, figures: Mapping[str, Any], left: Remaining | None, lea
     return [*sentences, _sampling(gains=outcome == "gain"), _checkpoints()]
 
 
-def _dropping(left: Remaining, figures: Mapping[str, Any]) -> str:
+def _dropping(outcome: str, left: Remaining, figures: Mapping[str, Any]) -> str:
     if not left.dropped:
         return "No clip has to be dropped for its flags."
     told = (
@@ -50,6 +50,8 @@ def _dropping(left: Remaining, figures: Mapping[str, Any]) -> str:
     told += f" The energy spread of the rest is {std:.2f} dB, before {before:.2f}"
     if dnsmos is not None and figures["dnsmos"]["sd"] is not None:
         told += f"; the DNS-MOS spread {dnsmos:.3f}, before {figures['dnsmos']['sd']:.3f}"
+    if outcome == "cannot tell":
+        return f"{told}."
     moved = zone(std) != zone(before)
     return f"{told}. That {f'moves it to the zone: {zone(std)}' if moved else 'does not change its zone'}."
 
