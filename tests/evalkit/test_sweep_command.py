@@ -164,3 +164,14 @@ def _records(out: Path) -> dict[str, Any]:
 
 def _recorded(out: Path) -> int:
     return len(_records(out))
+
+
+def test_a_search_without_optuna_says_how_to_get_it(
+    evalkit: Call, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evalkit.decisions.sweep import preparing
+
+    monkeypatch.setattr(preparing, "find_spec", lambda name: None)
+    result = evalkit("sweep", recipe, "--out", tmp_path, "--search", "tpe", "--axes", "alpha=0..1")
+    assert result.exit_code == 2
+    assert "pip install 'evalkit[sweep]'" in result.stderr

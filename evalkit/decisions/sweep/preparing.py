@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,6 +94,10 @@ class Prepared:
 def prepare(wanted: Wanted) -> Prepared:
     """Raises EvalkitError, one sentence, on everything that can be known to fail."""
     searching = wanted.search != "grid"
+    if searching and find_spec("optuna") is None:
+        raise EvalkitError(
+            f"--search {wanted.search} is optuna's, which is not installed: pip install 'evalkit[sweep]'."
+        )
     if searching and wanted.trials < 1:
         raise EvalkitError(f"--trials {wanted.trials}: at least 1.")
     subject = read_subject(wanted.subject, wanted.speaking.base)
