@@ -96,7 +96,7 @@ def prepare(wanted: Wanted) -> Prepared:
     searching = wanted.search != "grid"
     if searching and find_spec("optuna") is None:
         raise EvalkitError(
-            f"--search {wanted.search} is optuna's, which is not installed: pip install 'evalkit[sweep]'."
+            f"--search {wanted.search} needs optuna: pip install 'evalkit[sweep]'."
         )
     if searching and wanted.trials < 1:
         raise EvalkitError(f"--trials {wanted.trials}: at least 1.")
