@@ -19,6 +19,7 @@ from speaking_programs import PREAMBLE, program
 from evalkit.engines.base import Request, Setup, Speech, Voice
 from evalkit.engines.command import engine as command_engine
 from evalkit.engines.command.engine import Command
+from evalkit.engines.command.process import Programs
 from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
 
@@ -311,3 +312,20 @@ def test_takes_no_weights_and_no_phonemes(tmp_path: Path) -> None:
         Command().synthesize([])
     (speech,) = engine.synthesize([Request("a", "x", 0, Voice("v", "d"), phonemes="x")])
     assert speech.status == "failed"
+
+
+def test_a_program_that_is_being_started_is_stopped_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its start and the moment at which anybody knows of it: there a stop once left it running."""
+    programs = Programs()
+
+    class Stopped(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *arguments: object, **others: object) -> None:
+            super().__init__(*arguments, **others)  # type: ignore[call-overload]
+            programs.stop()
+
+    out, err = tmp_path / "out", tmp_path / "err"
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", Stopped)
+        finished = programs.run(["sleep", "600"], tmp_path, None, out, err, 60)
+    assert finished.exit_status == -signal.SIGKILL and not finished.timed_out
+    assert programs.run(["true"], tmp_path, None, out, err, 60).exit_status == 0, "a stop is over when it is done"

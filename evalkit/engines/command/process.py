@@ -28,6 +28,7 @@ class Programs:
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
+        self._stops = 0
 
     def run(
         self, argv: Sequence[str], folder: Path, stdin: Path | None, stdout: Path, stderr: Path, time_limit: float
@@ -40,12 +41,15 @@ class Programs:
         with ExitStack() as files:
             given = files.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
             out, err = (files.enter_context(path.open("wb")) for path in (stdout, stderr))
+            stops = self._stops
             started = time.perf_counter()
             process = subprocess.Popen(argv, cwd=folder, stdin=given, stdout=out, stderr=err, start_new_session=True)
             expired = threading.Event()
             try:
                 with self._lock:
                     self._running.add(process)
+                    if self._stops != stops:  # it was being started meanwhile, and so nobody saw it
+                        _kill(process)
                 # A wait with a limit would look only twenty times a second, and that would be in every timing.
                 timer = threading.Timer(time_limit, self._expire, (process, expired))
                 timer.daemon = True
@@ -63,6 +67,7 @@ class Programs:
 
     def stop(self) -> None:
         with self._lock:
+            self._stops += 1
             for process in self._running:
                 _kill(process)
 
