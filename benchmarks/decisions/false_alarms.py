@@ -1,7 +1,7 @@
 """How often the starter gate blocks a checkpoint that lost nothing, and how often it catches one that lost something.
 
     OMP_NUM_THREADS=1 python benchmarks/decisions/false_alarms.py [--number 1000] [--jobs 2]
-    … --keep runs/…       # first take the scores of another run, whose repeats are an even number
+    … --keep runs/… runs/…    # first take the scores of other runs, whose takes together are an even number
 
 The scores are real: one checkpoint on all items of indian-names, every item spoken several times with other seeds. A
 resampling draws items with replacement, gives different takes of each item to the two sides, and has the real gate
@@ -165,7 +165,7 @@ def keep_rows(rows: Sequence[Row], path: Path = KEPT) -> None:
     import pyarrow.parquet as pq
 
     good = [row for row in sorted(rows, key=lambda row: str(row["utterance"])) if row["status"] == "ok"]
-    table = {name: pa.array([row[name] for row in good], pa.float32()) for name in COLUMNS}
+    table = {name: pa.array([row.get(name) for row in good], pa.float32()) for name in COLUMNS}
     table |= {
         name: pa.array([row["details"][name] for row in good], pa.int16()) for name in ("wer_errors", "wer_words")
     }
@@ -209,7 +209,13 @@ def _judges_names(suite: str) -> bool:
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=Path, metavar="RUN", help="first renew the scores beside this file from a run")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="first renew the scores beside this file from runs of the same items with other seeds",
+    )
     parser.add_argument("--suites", default=",".join(SIZES), help="whose gate and size to try")
     parser.add_argument("--repeats", default="1,2,0", help="takes of each item on each side; 0: the same")
     parser.add_argument("--number", type=int, default=1000, help="resamplings")
@@ -218,7 +224,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args(arguments)
     if chosen.keep is not None:
-        keep_rows(open_scores(chosen.keep).rows)
+        keep_rows([row for run in chosen.keep for row in open_scores(run).rows])
     settings = [
         Setting(suite, repeats, loss)
         for suite in chosen.suites.split(",")
