@@ -35,6 +35,7 @@ lint: $(INSTALLED)
 bench: bench-metrics bench-merging bench-engines  ## Side by side with the reference tools, parity printed beside speed
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/history.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/diagnose.py
 
 bench-metrics: $(INSTALLED)  ## The metrics; on a machine with a GPU the standard judges in their real shapes too
 	for name in dnsmos speaker bundled; do $(BIN)/python benchmarks/$$name.py || exit 1; done
