@@ -95,9 +95,7 @@ def prepare(wanted: Wanted) -> Prepared:
     """Raises EvalkitError, one sentence, on everything that can be known to fail."""
     searching = wanted.search != "grid"
     if searching and find_spec("optuna") is None:
-        raise EvalkitError(
-            f"--search {wanted.search} needs optuna: pip install 'evalkit[sweep]'."
-        )
+        raise EvalkitError(f"--search {wanted.search} needs optuna: pip install 'evalkit[sweep]'.")
     if searching and wanted.trials < 1:
         raise EvalkitError(f"--trials {wanted.trials}: at least 1.")
     subject = read_subject(wanted.subject, wanted.speaking.base)
