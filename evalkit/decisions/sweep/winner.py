@@ -17,8 +17,6 @@ from evalkit.merging.adapted import is_adapter
 from evalkit.merging.files import merge_files
 from evalkit.merging.recipe import CANONICAL, Recipe
 
-OF_MERGE = ("coefficient", "layer", "parameter", "placeholder", "rank")
-
 
 @dataclass(frozen=True)
 class Winner:

@@ -15,7 +15,6 @@ SAMPLE_RATE = 16000
 HOP_S = 0.016
 KEPT = 48  # pairs, 192 bytes a clip
 TIME_BITS = 12  # 65 s of hops; longer clips wrap around
-PAIR_BITS = 32 - TIME_BITS
 
 _WINDOW, _HOP = 1024, 256  # samples
 _LOW, _HIGH = 16, 224  # bins of 15.6 Hz: 250 to 3500 Hz, which a telephone passes too
