@@ -11,7 +11,7 @@ from metrics.clips import SILENCE_DBFS, unusable
 from metrics.frames import DYNAMIC_RANGE_DB, FRAME_S, HOP_S, active, frame_levels
 from metrics.options import Option, Value, check_values
 from metrics.packages import versions
-from metrics.silero import SileroVad
+from metrics.silero import SileroVad, in_stretches
 
 FLOOR_DBFS = -60.0
 _FRAMES = {
@@ -96,7 +96,7 @@ class Energy:
             return active(levels, real)
         if self._frames == "vad":
             middles = torch.arange(real.shape[1], device=real.device) * self._hop_s + self._frame_s / 2
-            speech = [_inside(middles, stretches) for stretches in self._vad.speech(batch)]
+            speech = [in_stretches(middles, stretches) for stretches in self._vad.speech(batch)]
             return real & torch.stack(speech) if speech else real
         return real
 
@@ -124,11 +124,3 @@ class Energy:
     @classmethod
     def unavailable(cls, frames: str = "within40", **_: Value) -> str | None:
         return silero.unavailable() if frames == "vad" else None
-
-
-def _inside(times: Tensor, stretches: list[silero.Stretch]) -> Tensor:
-    """True for the times, in seconds, that lie in one of the stretches; bool, as times is."""
-    inside = torch.zeros_like(times, dtype=torch.bool)
-    for start, end in stretches:
-        inside |= (times >= start) & (times < end)
-    return inside

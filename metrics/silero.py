@@ -114,6 +114,14 @@ def _stored_names() -> dict[str, str]:
     return names
 
 
+def in_stretches(times: Tensor, stretches: Sequence[Stretch]) -> Tensor:
+    """bool, as times (in seconds): whether each lies in one of the stretches."""
+    inside = torch.zeros_like(times, dtype=torch.bool)
+    for start, end in stretches:
+        inside |= (times >= start) & (times < end)
+    return inside
+
+
 def weights() -> Path:
     return package_file("silero_vad", _WEIGHTS)
 

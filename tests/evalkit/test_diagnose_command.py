@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,12 @@ import soundfile
 from commands import FIXTURES, Call
 
 REFERENCES = FIXTURES / "audio" / "reference"
+SENTENCES = [
+    f"{who} {what} the {thing} {where}, and that was the end of the story."
+    for who, what in (("My sister", "found"), ("The doctor", "forgot"), ("Nobody", "wanted"), ("We all", "admired"))
+    for thing in ("old clock", "wooden boat", "long letter", "grey horse")
+    for where in ("behind the church", "on a rainy Sunday", "after dinner")
+]
 
 
 @pytest.fixture(scope="module")
@@ -230,21 +237,31 @@ def test_twenty_thousand_clips_take_the_memory_of_two_thousand(tmp_path: Path) -
     assert 0 < large_child < 1.1 * small_child, "a process that decodes"
 
 
-def test_levels_that_vary_are_told_from_one_level(tmp_path: Path) -> None:
-    """The same made speech at one level, and at levels that vary: the verdict tells them apart."""
+@pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
+def test_teacher_speech_at_mixed_levels_is_told_from_one_level_and_noise_is_no_variety(tmp_path: Path) -> None:
+    """One voice says the same sentences at one level, at three levels, and at two levels with noise in the pauses."""
     from evalkit.diagnostics.training.diagnosing import Wanted, diagnose_set
 
     rng = np.random.default_rng(3)
-    for speaker, spread in (("even", 0.0), ("varied", 11.0)):
-        folder = tmp_path / "set" / speaker
-        folder.mkdir(parents=True)
-        for number in range(40):
-            time_s = np.arange(4 * 16000) / 16000
-            syllables = -26 + 7 * np.sin(2 * np.pi * 3.1 * time_s + number) + rng.normal(0, spread)
-            audio = 10 ** (syllables / 20) * rng.normal(size=len(time_s))
-            soundfile.write(folder / f"{number}.wav", audio.clip(-1, 1), 16000, subtype="FLOAT")
+    levels = {"even": (-3.0,), "levels": (-4.0, -20.0, -36.0), "noisy": (-3.0, -19.2)}
+    for number, text in enumerate(SENTENCES):
+        subprocess.run(["flite", "-voice", "rms", "-t", text, str(tmp_path / "said.wav")], check=True)
+        audio, rate = soundfile.read(tmp_path / "said.wav")
+        noise = rng.normal(size=len(audio)) * np.sqrt(np.mean(audio**2)) * 10 ** (-30 / 20)
+        for speaker, steps in levels.items():
+            path = tmp_path / "set" / speaker / f"{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            level = 10 ** (steps[number % len(steps)] / 20)
+            soundfile.write(path, level * (audio + noise * (speaker == "noisy")), rate, subtype="FLOAT")
     wanted = Wanted(out=tmp_path / "out", workers=0, judges="bundled", dnsmos_clips=2)
     found = diagnose_set(tmp_path / "set", wanted, lambda total: lambda clips, seconds: None, lambda said: None)
-    outcomes = {one["name"]: one["verdict"]["outcome"] for one in found.diagnosis["speakers"]}
-    assert outcomes["even"] == "collapse"
-    assert outcomes["varied"] in ("gain", "risk") and outcomes["varied"] != outcomes["even"]
+    verdicts = {one["name"]: one["verdict"] for one in found.diagnosis["speakers"]}
+    assert {name: one["outcome"] for name, one in verdicts.items()} == {
+        "even": "collapse",
+        "levels": "gain",
+        "noisy": "risk",
+    }
+    assert "only with the sound in pauses" in verdicts["noisy"]["says"]
+    energy = {one["name"]: one["energy"] for one in found.diagnosis["speakers"]}
+    assert energy["noisy"]["pauses"] > 0.02 > energy["even"]["pauses"]
+    assert energy["noisy"]["std_db"] > energy["noisy"]["speech_std_db"] + 0.5

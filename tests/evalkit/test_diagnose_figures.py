@@ -41,6 +41,27 @@ def test_energy_is_pooled_over_frames_not_over_clips(tmp_path: Path) -> None:
     assert energy["minutes"] == pytest.approx(1050 / 6000)
 
 
+def test_the_spread_in_speech_alone_is_pooled_likewise(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    speech = [rng.normal(-20, 4, 300), rng.normal(-26, 5, 600)]
+    rows = [
+        clip(
+            f"c{place}",
+            energy_active_frames=len(levels) / 0.9,
+            speech_frames=float(len(levels)),
+            speech_mean_db=float(levels.mean()),
+            speech_std_db=float(levels.std()),
+        )
+        for place, levels in enumerate(speech)
+    ]
+    silent = clip("silent", energy_active_frames=50.0, speech_frames=0.0)
+    unknown = clip("unknown", energy_active_frames=500.0)
+    energy = speaker_figures(write_clips(tmp_path, [*rows, silent, unknown]), "anna")["energy"]
+    assert energy["speech_std_db"] == pytest.approx(np.concatenate(speech).std())
+    assert energy["pauses"] == pytest.approx(1 - 900 / (1000 + 50))
+    assert speaker_figures(write_clips(tmp_path, [unknown]), "anna")["energy"]["speech_std_db"] is None
+
+
 def test_every_figure_of_a_speaker(tmp_path: Path) -> None:
     more = {"f0_median_hz": 200.0, "f0_range_st": 8.0, "speaking_rate": 3.0}
     table = write_clips(

@@ -15,7 +15,7 @@ from evalkit.diagnostics.training import advice, published
 from evalkit.diagnostics.training.dropping import Dropping, remaining
 from evalkit.diagnostics.training.figures import speaker_figures
 from evalkit.diagnostics.training.speakers import judge_speakers
-from evalkit.diagnostics.training.spread import pooled
+from evalkit.diagnostics.training.spread import InSpeech, pooled
 from evalkit.diagnostics.training.subset import variable_part
 from evalkit.diagnostics.training.verdict import from_statistics, verdict
 
@@ -128,6 +128,23 @@ def test_mass_in_several_zones_is_a_risk(tmp_path: Path) -> None:
     assert "of the resampled sets 90 % are at about 13 dB or more (gain), 10 % are between" in near["says"]
     zones = {"gain": 0.95, "undecided": 0.05, "collapse": 0.0}
     assert from_statistics(13.1, 0.35, 4.0, zones=zones, clips=500, minutes=60.0)["outcome"] == "gain"
+
+
+@pytest.mark.parametrize(
+    ("std", "speech", "outcome"),
+    [(13.5, 13.2, "gain"), (13.5, 12.93, "gain"), (13.5, 11.4, "risk"), (11.5, 9.8, "risk"), (9.9, 8.0, "collapse")],
+)
+def test_a_spread_that_noise_in_pauses_makes_is_no_gain(std: float, speech: float, outcome: str) -> None:
+    found = from_statistics(std, 0.35, 4.0, speech=InSpeech(speech, 0.11))
+    assert found["outcome"] == outcome
+    assert "11 % of the counted frames lie in pauses" in " ".join(found["evidence"])
+    assert ("only with the sound in pauses; in speech alone it is 11.4 dB" in found["says"]) == (speech == 11.4)
+
+
+def test_an_unsure_gain_is_told_as_unsure_whatever_the_pauses() -> None:
+    zones = {"gain": 0.6, "undecided": 0.4, "collapse": 0.0}
+    found = from_statistics(13.0, 0.35, 4.0, zones=zones, speech=InSpeech(11.0, 0.2))
+    assert "too near a threshold" in found["says"]
 
 
 @pytest.mark.parametrize(("clips", "frames", "tells"), [(29, 600.0, False), (30, 600.0, True), (40, 200.0, False)])

@@ -15,6 +15,7 @@ _FLOATS = (
     *("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808", "wada_snr_db", "f0_median_hz", "f0_range_st"),
     *("voiced_ratio", "speaking_rate", "speech_s", "silence_ratio", "leading_silence_s", "trailing_silence_s"),
     *("longest_pause_s", "clipping_ratio", "bandwidth_hz", "wer", "seconds", "start_s"),
+    *("speech_frames", "speech_mean_db", "speech_std_db"),
 )
 _STRINGS = ("id", "speaker", "where", "key", "problem", "text", "copy_of")
 _WHOLE = ("sample_rate", "channels", "words", "embedding")

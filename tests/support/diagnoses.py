@@ -80,6 +80,8 @@ def make_speaker(
             "mean_db": -29.4,
             "std_db": spread,
             "std_ci95": [spread - wide, spread + 0.9 * wide],
+            "speech_std_db": spread - 0.27,
+            "pauses": 0.031,
             "per_clip": {"mean": -26.0, "sd": 2.5},
         },
         "dnsmos": {"mean": 3.41, "sd": mos_sd, "sd_ci95": [mos_sd - 0.02, mos_sd + 0.022]},

@@ -17,7 +17,7 @@ from evalkit.diagnostics.training.embeddings import Embedder
 from evalkit.diagnostics.training.fixing import write_fixed
 from evalkit.diagnostics.training.hearing import hear, sample
 from evalkit.diagnostics.training.manifest import check_name
-from evalkit.diagnostics.training.measuring import METRICS, PITCH_CLIPS, Files, Listed, Measurer, Progress
+from evalkit.diagnostics.training.measuring import MEASURES, METRICS, PITCH_CLIPS, Files, Listed, Measurer, Progress
 from evalkit.diagnostics.training.mixing import plan_mix, read_mix
 from evalkit.diagnostics.training.outcome import flag_summary, phones_of, play, write_checks
 from evalkit.diagnostics.training.picking import pick_references
@@ -169,6 +169,7 @@ def _files(corpus: Corpus, wanted: Wanted, choices: Sequence[Choice], embedder: 
         "path": str(corpus.path.resolve()),
         "fields": dict(wanted.fields),
         "passports": _passports(choices, embedder),
+        "measures": MEASURES,
         "dnsmos_clips": wanted.dnsmos_clips,
     }
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in corpus.path.resolve().stem) or "set"

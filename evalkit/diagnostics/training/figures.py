@@ -18,7 +18,8 @@ from evalkit.diagnostics.training.gathering import (
     of_speaker,
 )
 from evalkit.diagnostics.training.rows import Floats, all_speakers
-from evalkit.diagnostics.training.spread import measure
+from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
+from evalkit.diagnostics.training.spread import in_speech, measure
 from metrics.wada_table import DB_FIRST, DB_LAST
 
 __all__ = ["ALL", "all_speakers", "each_speaker", "speaker_figures"]
@@ -31,11 +32,12 @@ def speaker_figures(clips: Path, speaker: str | None) -> dict[str, Any]:
 
     `clips` and `hours` count everything that is in the set. All other figures count audio that is there twice once, and
     leave out clips without a value; a figure that no clip has is None. energy: levels of frames (25 ms every 10 ms,
-    dBFS, within 40 dB of their clip's loudest) pooled over all clips; std divides by the number of frames. Other sd
-    divide by the number of clips less one. Intervals: 95 %, by a seeded bootstrap over clips. clip_s: s. wada_snr_db:
-    dB; clips at an end of its table say no more than that, and are counted apart in at_an_end. f0: of the clips'
-    medians; low and high are the 5th and 95th percentile. speaking_rate: words per second of speech. silence_ratio,
-    clipping_ratio: share of all the audio. bandwidth: Hz; low is the 5th percentile.
+    dBFS, within 40 dB of their clip's loudest) pooled over all clips; std divides by the number of frames;
+    speech_std_db is that of the frames in speech, pauses the share of the others. Other sd divide by the number of
+    clips less one. Intervals: 95 %, by a seeded bootstrap over clips. clip_s: s. wada_snr_db: dB; clips at an end of
+    its table say no more than that, and are counted apart in at_an_end. f0: of the clips' medians; low and high are the
+    5th and 95th percentile. speaking_rate: words per second of speech. silence_ratio, clipping_ratio: share of all the
+    audio. bandwidth: Hz; low is the 5th percentile.
     """
     return _figures(speaker, *(of_all(clips) if speaker is None else of_speaker(clips, speaker)))
 
@@ -48,6 +50,7 @@ def each_speaker(clips: Path) -> Iterator[dict[str, Any]]:
 
 def _figures(speaker: str | None, totals: Totals, numbers: Numbers) -> dict[str, Any]:
     spread = measure(*numbers.together(*ENERGY, "dnsmos_ovrl"))
+    speech = in_speech(*numbers.together(ENERGY[0], *SPEECH))
     f0, bandwidth = _known(_one(numbers, "f0_median_hz")), _known(_one(numbers, "bandwidth_hz"))
     words = _known(_one(numbers, "words"))
     unique = totals.unique_words()
@@ -69,6 +72,8 @@ def _figures(speaker: str | None, totals: Totals, numbers: Numbers) -> dict[str,
             "per_clip": _mean_sd(_one(numbers, "energy_clip_db")),
             "clips": spread.clips,
             "minutes": spread.frames / 6000,  # a frame is every 10 ms
+            "speech_std_db": speech.std_db if speech else None,
+            "pauses": speech.pauses if speech else None,
             "zones": dict(spread.zones) if spread.zones else None,
             "resamples": spread.resamples,
         },

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from evalkit.diagnostics.training.rows import Floats, batches
+from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
 from evalkit.diagnostics.training.tables import database
 
 ENERGY = ("energy_active_frames", "energy_mean_db", "energy_std_db")
@@ -22,7 +23,7 @@ HISTOGRAMS = (
     *("energy_clip_db", "energy_std_db", "dnsmos_ovrl", "wada_snr_db", "seconds", "f0_median_hz", "speaking_rate"),
 )
 _OTHERS = ("f0_range_st", "silence_ratio", "clipping_ratio", "bandwidth_hz", "words", "sample_rate")
-COLUMNS = tuple(dict.fromkeys((*ENERGY, *HISTOGRAMS, *_OTHERS)))
+COLUMNS = tuple(dict.fromkeys((*ENERGY, *SPEECH, *HISTOGRAMS, *_OTHERS)))
 _TOTALS = ("speaker", "seconds", "copy_of", "problem", "text")
 _BETWEEN = re.compile(r"[\s–—…/]+")
 

@@ -17,6 +17,8 @@ from evalkit.diagnostics.corpus.decoding import Decoded, decode_all
 from evalkit.diagnostics.training.embeddings import Embedder
 from evalkit.diagnostics.training.fingerprints import fingerprint
 from evalkit.diagnostics.training.log import MeasuredLog
+from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
+from evalkit.diagnostics.training.speech_levels import speech_levels
 from evalkit.files import disk_errors
 from evalkit.pipeline.audio import unusable
 from evalkit.pipeline.judges import Choice
@@ -32,6 +34,7 @@ COLUMNS = (
     *("f0_median_hz", "f0_range_st", "voiced_ratio"),
 )
 DETAILS = ("energy_active_frames", "energy_clip_db")  # of the metrics' details, kept as numbers
+MEASURES = (*COLUMNS, *DETAILS, "speech_s", *SPEECH)  # what a line of the log has of a clip, beside its passports'
 _CHECK_RATE = 16000  # Hz of what fingerprints and embeddings are made of
 
 # Seconds of audio that are gathered, put in order of length, and scored in batches of so many seconds.
@@ -178,10 +181,10 @@ class Measurer:
                 scores[i].details.update(its.details)
         narrow = [resample(clip, rate, _CHECK_RATE) for clip in audio]
         embedded = self._embedder.embed(narrow) if self._embedder is not None else [None] * len(narrow)
-        return [
-            _Measured(_measured_line(one, scored, fingerprint(samples.numpy())), vector)
-            for one, scored, samples, vector in zip(clips, scores, narrow, embedded, strict=True)
-        ]
+        prints = [fingerprint(clip.numpy()) for clip in narrow]
+        levels = [speech_levels(clip, rate, _speech(its)) for clip, its in zip(audio, scores, strict=True)]
+        lines = map(_measured_line, clips, scores, levels, prints)
+        return [_Measured(line, vector) for line, vector in zip(lines, embedded, strict=True)]
 
     def _store(self, vectors: Sequence[Any]) -> Iterator[int]:
         """Append embeddings to their file, before the log says that they are there; gives their rows."""
@@ -210,8 +213,15 @@ def _batches(order: Sequence[int], seconds: Sequence[float], most: float) -> Ite
         yield batch
 
 
-def _measured_line(one: Decoded, found: ClipScores, prints: Sequence[int]) -> dict[str, Any]:
-    speech = found.details.get("pauses_speech")
+def _speech(found: ClipScores) -> Sequence[tuple[float, float]] | None:
+    """Start and end of each stretch of speech, in seconds."""
+    return found.details.get("pauses_speech")
+
+
+def _measured_line(
+    one: Decoded, found: ClipScores, levels: Mapping[str, float | None], prints: Sequence[int]
+) -> dict[str, Any]:
+    speech = _speech(found)
     speech_s = sum(end - start for start, end in speech) if speech is not None else None
     return {
         "key": one.key,
@@ -221,6 +231,7 @@ def _measured_line(one: Decoded, found: ClipScores, prints: Sequence[int]) -> di
         **{name: found.values.get(name) for name in COLUMNS},
         **{name: found.details.get(name) for name in DETAILS},
         "speech_s": speech_s,
+        **levels,
         "fingerprint": [int(number) for number in prints],
         "missing": {name: why for name, why in found.missing.items() if name in COLUMNS},
     }

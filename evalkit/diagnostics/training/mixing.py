@@ -16,13 +16,15 @@ from evalkit.diagnostics.training import manifest
 from evalkit.diagnostics.training.dropping import Dropping
 from evalkit.diagnostics.training.published import UNSEEN_SIMILARITY, UNSEEN_STATED
 from evalkit.diagnostics.training.rows import Floats, rows
-from evalkit.diagnostics.training.spread import measure
+from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
+from evalkit.diagnostics.training.spread import in_speech, measure
 from evalkit.diagnostics.training.verdict import from_statistics
 from evalkit.errors import EvalkitError, some
 from evalkit.registry import unknown
 
 STRATA = 10  # equal parts of a speaker's audio by level, from which clips are drawn in turn
-_COLUMNS = ("energy_active_frames", "energy_mean_db", "energy_std_db", "dnsmos_ovrl", "seconds")
+_ENERGY = ("energy_active_frames", "energy_mean_db", "energy_std_db", "dnsmos_ovrl")
+_COLUMNS = (*_ENERGY, *SPEECH, "seconds")
 
 Wanted = Mapping[str, float] | float
 """Hours of each named speaker, or so many of every speaker."""
@@ -152,7 +154,7 @@ def _write(clips: Path, checks: Path | None, out: Path, places: npt.NDArray[np.i
 
 
 def _part(name: str, table: Floats, asked: float, there: float) -> dict[str, Any]:
-    found = measure(*table[:, :4].T)
+    found = measure(*table[:, : len(_ENERGY)].T)
     return {
         "name": name,
         "asked_hours": asked,
@@ -166,7 +168,7 @@ def _part(name: str, table: Floats, asked: float, there: float) -> dict[str, Any
 
 
 def _result(whole: Floats, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    found = measure(*whole[:, :4].T)
+    found = measure(*whole[:, : len(_ENERGY)].T)
     hours = float(whole[:, -1].sum()) / 3600
     judged = from_statistics(
         found.std_db,
@@ -178,6 +180,7 @@ def _result(whole: Floats, parts: list[dict[str, Any]]) -> dict[str, Any]:
         minutes=found.frames / 6000,
         resamples=found.resamples,
         dnsmos_ci95=found.dnsmos_sd_ci95,
+        speech=in_speech(whole[:, 0], *whole[:, len(_ENERGY) : -1].T),
     )
     return {
         "hours": hours,

@@ -50,6 +50,24 @@ def pooled(frames: Floats, means: Floats, stds: Floats) -> tuple[float, float]:
     return mean, float(np.sqrt(np.average(stds**2 + (means - mean) ** 2, weights=frames)))
 
 
+@dataclass(frozen=True)
+class InSpeech:
+    """std_db: of the frames in speech alone, dB; pauses: share of the counted frames that lie outside of speech."""
+
+    std_db: float
+    pauses: float
+
+
+def in_speech(counted: Floats, frames: Floats, means: Floats, stds: Floats) -> InSpeech | None:
+    """Per clip the counted frames, and number, mean and deviation of those in speech; None where nothing is known."""
+    spoken = countable(frames, means, stds)
+    if not spoken.any():
+        return None
+    known = np.isfinite(counted) & np.isfinite(frames)
+    share = float(1 - frames[known].sum() / counted[known].sum())
+    return InSpeech(pooled(frames[spoken], means[spoken], stds[spoken])[1], share)
+
+
 def measure(frames: Floats, means: Floats, stds: Floats, dnsmos: Floats) -> Spread:
     """All given per clip, NaN where a clip has no value."""
     spoken = countable(frames, means, stds)

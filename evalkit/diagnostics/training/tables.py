@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evalkit.diagnostics.training.measuring import COLUMNS, DETAILS, Files
+from evalkit.diagnostics.training.measuring import MEASURES, Files
 
 MEMORY = "512MB"  # beyond it duckdb works on disk
 _LISTED = {
@@ -25,7 +25,7 @@ _MEASURED = {
     "seconds": "DOUBLE",
     "sample_rate": "BIGINT",
     "channels": "BIGINT",
-    **dict.fromkeys((*COLUMNS, *DETAILS, "speech_s"), "DOUBLE"),
+    **dict.fromkeys(MEASURES, "DOUBLE"),
     "fingerprint": "UINTEGER[]",
     "embedding": "BIGINT",
     "missing": "JSON",
@@ -61,7 +61,7 @@ def write_clips(files: Files) -> None:
               WITH listed AS (SELECT *, row_number() OVER () AS place FROM {_read(files.listed, _LISTED)}),
                    measured AS (SELECT * FROM {_read(files.measured, _MEASURED)})
               SELECT listed.id, speaker, "where", start_s, listed.key, problem, text, words,
-                     seconds, sample_rate, channels, {", ".join((*COLUMNS, *DETAILS))}, speech_s,
+                     seconds, sample_rate, channels, {", ".join(MEASURES)},
                      {rate} AS speaking_rate, fingerprint, embedding, missing,
                      CASE WHEN place > first_value(place) OVER same THEN first_value(listed.id) OVER same END AS copy_of
               FROM listed LEFT JOIN measured ON listed.key = measured.key AND problem IS NULL

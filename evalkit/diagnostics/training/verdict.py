@@ -18,6 +18,7 @@ from evalkit.diagnostics.training.published import (
     record,
     zone,
 )
+from evalkit.diagnostics.training.spread import InSpeech
 
 Outcome = Literal["gain", "risk", "collapse", "cannot tell"]
 
@@ -46,6 +47,7 @@ def verdict(figures: Mapping[str, Any], left: Remaining | None = None) -> dict[s
         minutes=energy["minutes"],
         resamples=energy["resamples"],
         dnsmos_ci95=figures["dnsmos"]["sd_ci95"],
+        speech=InSpeech(energy["speech_std_db"], energy["pauses"]) if energy["speech_std_db"] is not None else None,
     )
     return found | {"advice": advise(found["outcome"], figures, left, _LEAST)}
 
@@ -61,10 +63,12 @@ def from_statistics(
     minutes: float | None = None,
     resamples: int = 0,
     dnsmos_ci95: Sequence[float] | None = None,
+    speech: InSpeech | None = None,
 ) -> dict[str, Any]:
     """The verdict on statistics alone, as a paper gives them; without `zones` it knows nothing of their uncertainty.
 
     energy_std_db: dB, pooled over frames; dnsmos_sd: over clips; clips, minutes: that the spread was measured on.
+    speech: the spread without pauses, which has to lie in the zone of gain too: noise there is no variety of speech.
     """
     if energy_std_db is None:
         return _cannot_tell("no clip has a level that could be measured")
@@ -75,16 +79,24 @@ def from_statistics(
         )
     place = zone(energy_std_db)
     sure = zones is None or zones[place] >= SURE
-    outcome: Outcome = "risk" if place == "undecided" or not sure else place
+    by_noise = place == "gain" and speech is not None and zone(speech.std_db) != "gain"
+    outcome: Outcome = "risk" if place == "undecided" or not sure or by_noise else place
     spread = f"an energy spread of {_db(energy_std_db)} dB{_interval(ci95)}"
     evidence = [_energy(energy_std_db, ci95, clips)]
     if zones is not None and resamples:
         evidence.append(_resampled(zones, resamples))
+    if speech is not None:
+        evidence.append(_pauses(speech))
     evidence.append(_dnsmos(dnsmos_sd, dnsmos_ci95))
     evidence += [_record(), _definition()]
     if hours is not None and (outside := _hours(hours)):
         evidence.append(outside)
-    says = _says(place, spread) if sure else _unsure(place, spread, zones or {})
+    if not sure:
+        says = _unsure(place, spread, zones or {})
+    elif by_noise and speech is not None:
+        says = _by_noise(spread, speech)
+    else:
+        says = _says(place, spread)
     return {
         "outcome": outcome,
         "says": says + _second(dnsmos_sd, place),
@@ -133,6 +145,13 @@ def _unsure(place: Zone, spread: str, zones: Mapping[Zone, float]) -> str:
     return f"Risk: {spread} is too near a threshold to choose: of the resampled sets {', '.join(shares)}."
 
 
+def _by_noise(spread: str, speech: InSpeech) -> str:
+    return (
+        f"Risk: {spread} is about {GAIN_DB:g} dB or more only with the sound in pauses; in speech alone it is "
+        f"{_db(speech.std_db)} dB. Noise widens the figure, and is no variety of the speech."
+    )
+
+
 def _second(dnsmos_sd: float | None, place: Zone) -> str:
     """What the second evidence adds to the sentence where it points the other way."""
     side = _side(dnsmos_sd)
@@ -171,6 +190,13 @@ def _resampled(zones: Mapping[Zone, float], resamples: int) -> str:
         f"Clips resampled {resamples:,} times: {_percent(zones['gain'])} of the resamples lie in the zone of gain, "
         f"{_percent(zones['undecided'])} undecided, {_percent(zones['collapse'])} in that of collapse. That says how "
         "sure the spread is, not how sure the rule is."
+    )
+
+
+def _pauses(speech: InSpeech) -> str:
+    return (
+        f"{_percent(speech.pauses)} of the counted frames lie in pauses, where a sound is less than 40 dB below the "
+        f"loudest. In speech alone (silero-vad) the spread is {_db(speech.std_db)} dB."
     )
 
 
