@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from evalkit.pipeline.job import Options
+    from evalkit.pipeline.speaking import Speaking
 
 
 class JudgeChoice(StrEnum):
@@ -137,6 +138,39 @@ def run_options(
         resampler.value,
         judged_by,
         cache,
+    )
+
+
+def speaking(
+    suite: str,
+    engine: str | None,
+    settings: list[str],
+    base: Path | None,
+    voice: str | None,
+    voice_text: str | None,
+    items: list[str] | None,
+    repeats: int,
+    seed: int,
+    time_limit: float,
+    phonemes_from: Path | None = None,
+    latency: bool = False,
+) -> Speaking:
+    """How a suite is spoken, as the API takes it. settings: of the engine."""
+    from evalkit.pipeline.speaking import Speaking
+    from evalkit.pipeline.voices import VoiceChoice
+
+    return Speaking(
+        suite,
+        engine,
+        tuple(settings),
+        base,
+        VoiceChoice(voice, voice_text),
+        phonemes_from,
+        comma_separated(items),
+        repeats,
+        seed,
+        time_limit,
+        latency,
     )
 
 

@@ -58,25 +58,13 @@ def run(
     """
     from evalkit.cli.show import conclude, progress_bar
     from evalkit.pipeline.run import run_checkpoint
-    from evalkit.pipeline.speaking import Speaking
-    from evalkit.pipeline.voices import VoiceChoice
 
     of_engine, of_metrics = o.told_apart(settings or [])
     chosen = o.run_options(
         out, reference, judges, metrics, device, baseline, limit, of_metrics, whisper, resampler, cache
     )
-    speaking = Speaking(
-        suite=suite,
-        engine=engine,
-        settings=tuple(of_engine),
-        base=base,
-        voice=VoiceChoice(voice, voice_text),
-        phonemes_from=phonemes_from,
-        items=o.comma_separated(items),
-        repeats=repeats,
-        seed=seed,
-        utterance_s=time_limit,
-        latency=latency,
+    speaking = o.speaking(
+        suite, engine, of_engine, base, voice, voice_text, items, repeats, seed, time_limit, phonemes_from, latency
     )
     with progress_bar(quiet) as announce:
         finished = run_checkpoint(checkpoint, speaking, chosen, announce, o.say)

@@ -104,21 +104,9 @@ def select(
     from evalkit.decisions.select.selecting import render
     from evalkit.decisions.select.selecting import select as choose
     from evalkit.files import write_atomically
-    from evalkit.pipeline.speaking import Speaking
-    from evalkit.pipeline.voices import VoiceChoice
     from reports.selection_text import terminal_selection
 
-    speaking = Speaking(
-        suite=suite,
-        engine=engine,
-        settings=tuple(of_engine),
-        base=base,
-        voice=VoiceChoice(voice, voice_text),
-        items=o.comma_separated(items),
-        repeats=repeats,
-        seed=seed,
-        utterance_s=time_limit,
-    )
+    speaking = o.speaking(suite, engine, of_engine, base, voice, voice_text, items, repeats, seed, time_limit)
     wish = Wish(primary, rules, stages, keep, losses, tuple(loss or ()), margins_from(margin or []), min_coverage)
     say = (lambda sentence: None) if quiet else o.say
     training = read_training(checkpoints)

@@ -112,8 +112,6 @@ def sweep(
     """
     from evalkit.decisions.sweep.preparing import Wanted
     from evalkit.decisions.sweep.sweeping import sweep as carry_out
-    from evalkit.pipeline.speaking import Speaking
-    from evalkit.pipeline.voices import VoiceChoice
 
     subject, more = _told_apart(arguments)
     if no_split and split is not None:
@@ -122,17 +120,7 @@ def sweep(
     wanted = Wanted(
         subject=subject,
         axes=(*(grid or ()), *more),
-        speaking=Speaking(
-            suite=suite,
-            engine=engine,
-            settings=tuple(of_engine),
-            base=base,
-            voice=VoiceChoice(voice, voice_text),
-            items=o.comma_separated(items),
-            repeats=repeats,
-            seed=seed,
-            utterance_s=time_limit,
-        ),
+        speaking=o.speaking(suite, engine, of_engine, base, voice, voice_text, items, repeats, seed, time_limit),
         options=o.run_options(
             out, reference, judges, metrics, device, None, limit, of_metrics, whisper, resampler, cache
         ),

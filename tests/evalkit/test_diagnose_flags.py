@@ -15,7 +15,7 @@ from diagnose_tables import READINGS, REFERENCE, coded, noisy, read, write_table
 from evalkit.diagnostics.training import rows as rows_module
 from evalkit.diagnostics.training.checking import check
 from evalkit.diagnostics.training.fingerprints import fingerprint
-from evalkit.diagnostics.training.flags import KINDS, Checks, Level, Thresholds, flags_of, levels, severities
+from evalkit.diagnostics.training.flags import KINDS, Checks, Level, Thresholds, levels, severities
 from metrics import ClipBatch, ClipInfo
 from metrics.energy import Energy
 from metrics.signal import Signal
@@ -60,7 +60,7 @@ def speech() -> np.ndarray:
 def flags(samples: np.ndarray, rate: int, level_db: float | None = None) -> list[str]:
     row = measured(samples, rate)
     usual = row["energy_clip_db"] if level_db is None else level_db
-    return flags_of(row, Checks(level=Level(usual, 1.0)), Thresholds())
+    return list(severities(row, Checks(level=Level(usual, 1.0)), Thresholds()))
 
 
 def test_speech_as_it_was_recorded_has_no_flag(speech: np.ndarray) -> None:
@@ -94,9 +94,9 @@ def test_a_level_far_from_the_speakers_is_quiet_or_loud(speech: np.ndarray) -> N
 
 def test_who_varies_the_level_is_not_flagged_for_it() -> None:
     row = {**FINE, "energy_clip_db": -34.0}
-    assert flags_of(row, USUAL, Thresholds()) == ["quiet"]
-    assert flags_of(row, Checks(level=Level(-25.0, 4.0)), Thresholds()) == []
-    assert flags_of(row, Checks(), Thresholds()) == []
+    assert list(severities(row, USUAL, Thresholds())) == ["quiet"]
+    assert list(severities(row, Checks(level=Level(-25.0, 4.0)), Thresholds())) == []
+    assert list(severities(row, Checks(), Thresholds())) == []
 
 
 @pytest.mark.parametrize(
@@ -116,22 +116,22 @@ def test_who_varies_the_level_is_not_flagged_for_it() -> None:
     ],
 )
 def test_each_figure_has_its_flag(changed: dict[str, Any], flag: str) -> None:
-    assert flags_of({**FINE, **changed}, USUAL, Thresholds()) == [flag]
+    assert list(severities({**FINE, **changed}, USUAL, Thresholds())) == [flag]
 
 
 def test_what_was_not_measured_is_not_flagged() -> None:
     bare = dict.fromkeys(FINE) | {"id": "a", "seconds": 3.0}
-    assert flags_of(bare, USUAL, Thresholds()) == []
-    assert flags_of(FINE, USUAL, Thresholds()) == []
+    assert list(severities(bare, USUAL, Thresholds())) == []
+    assert list(severities(FINE, USUAL, Thresholds())) == []
 
 
 def test_what_comparing_clips_found_is_flagged() -> None:
-    assert flags_of(FINE, Checks(near_copy_of="b", wrong_speaker=True, transcript=True), Thresholds()) == [
+    assert list(severities(FINE, Checks(near_copy_of="b", wrong_speaker=True, transcript=True), Thresholds())) == [
         "near copy",
         "wrong speaker",
         "transcript",
     ]
-    assert flags_of(FINE, Checks(wrong_speaker=None), Thresholds()) == []
+    assert list(severities(FINE, Checks(wrong_speaker=None), Thresholds())) == []
 
 
 def test_the_worse_clip_has_the_greater_number() -> None:
@@ -147,7 +147,7 @@ def test_the_worse_clip_has_the_greater_number() -> None:
 def test_every_flag_has_a_sentence_with_the_figure_in_use() -> None:
     assert all(Thresholds().says(kind).endswith(".") for kind in KINDS)
     assert "12 dB" in replace(Thresholds(), wada_snr_db=12.0).says("noisy")
-    assert flags_of({**FINE, "wada_snr_db": 11.0}, USUAL, replace(Thresholds(), wada_snr_db=12.0)) == ["noisy"]
+    assert list(severities({**FINE, "wada_snr_db": 11.0}, USUAL, replace(Thresholds(), wada_snr_db=12.0))) == ["noisy"]
 
 
 def test_the_usual_level_is_of_distinct_clips_and_needs_some(tmp_path: Path) -> None:

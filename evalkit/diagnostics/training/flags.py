@@ -103,13 +103,11 @@ def levels(clips: Path) -> dict[str, Level]:
     }
 
 
-def flags_of(row: Mapping[str, Any], checks: Checks, thresholds: Thresholds) -> list[str]:
-    """Kinds of flags of one row of `clips.parquet`, in the order of `KINDS`. What was not measured is not flagged."""
-    return list(severities(row, checks, thresholds))
-
-
 def severities(row: Mapping[str, Any], checks: Checks, thresholds: Thresholds) -> dict[str, float]:
-    """Flags with a number that is the greater, the worse the clip, to name the worst first."""
+    """Flags of a row of `clips.parquet`, in the order of `KINDS`; what was not measured is not flagged.
+
+    Each has a number that is the greater, the worse the clip, to name the worst first.
+    """
     if row.get("problem") is not None:
         return {"unreadable": 0.0}
     found = _of_comparison(row, checks) | _of_signal(row, thresholds) | _of_time(row, thresholds)
