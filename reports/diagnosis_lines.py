@@ -100,7 +100,7 @@ PUBLISHED = (  # the columns of the published study's table, and how sure the en
     Column("energy dB", "mean", _plain(2, "energy", "mean_db")),
     Column("energy dB", "sd", _plain(2, "energy", "std_db")),
     Column("energy dB", "95 %", lambda speaker: interval(of(speaker, "energy", "std_ci95"), 2)),
-    Column("energy dB", "in speech", _plain(2, "energy", "speech_std_db")),
+    Column("energy dB", "speech", _plain(2, "energy", "speech_std_db")),
     Column("DNS-MOS", "mean", _plain(2, "dnsmos", "mean")),
     Column("DNS-MOS", "sd", _plain(3, "dnsmos", "sd")),
 )
