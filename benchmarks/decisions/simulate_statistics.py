@@ -28,6 +28,15 @@ SHAPES: dict[str, Draw] = {  # differences of items with mean 0 and standard dev
     "heavy tails": lambda rng, n: rng.standard_t(4, size=n) / math.sqrt(2),
     "one item in four": lambda rng, n: np.where(rng.random(n) < 0.25, rng.choice([-2.0, 2.0], n), 0.0),
 }
+SPEAKERS = {  # items of each
+    "6 x 10": [10] * 6,
+    "10 x 10": [10] * 10,
+    "24 x 10": [10] * 24,
+    "20, 2 x 10, 3 x 5": [20, 10, 10, 5, 5, 5],
+    "40, 5 x 5": [40, *[5] * 5],
+    "60, 7 x 3": [60, *[3] * 7],
+    "100, 9 x 10": [100, *[10] * 9],
+}
 
 
 def main() -> None:
@@ -79,15 +88,16 @@ def coverage(draws: int) -> Iterator[str]:
 
 def speakers(draws: int) -> Iterator[str]:
     """Coverage with speakers who gain differently (sd 0.5, items 1): by speaker, and ignoring speakers."""
-    for count, each in ((6, 10), (10, 10), (24, 10)):
-        rng = np.random.default_rng(count)
-        names = {f"i{index}": f"s{index // each}" for index in range(count * each)}
+    for shape, counts in SPEAKERS.items():
+        rng = np.random.default_rng(len(counts))
+        owner = np.repeat(np.arange(len(counts)), counts)
+        names = {f"i{index}": f"s{speaker}" for index, speaker in enumerate(owner)}
         by_speaker = ignoring = 0
         for _ in range(draws):
-            values = np.repeat(rng.normal(0, 0.5, count), each) + rng.normal(0, 1, count * each)
+            values = rng.normal(0, 0.5, len(counts))[owner] + rng.normal(0, 1, len(owner))
             by_speaker += covers(measured(values, names), 0)
             ignoring += covers(measured(values), 0)
-        yield f"| {count} x {each} | {share(by_speaker, draws)} | {share(ignoring, draws)} |"
+        yield f"| {shape} | {share(by_speaker, draws)} | {share(ignoring, draws)} |"
 
 
 def corpus(draws: int) -> Iterator[str]:

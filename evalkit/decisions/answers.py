@@ -83,7 +83,9 @@ def _answer(paired: Paired, better: Better, margin: float | None, p_holm: float 
     if bounds == (0.0, 0.0):
         unseen = 100 * (1 - 0.05 ** (1 / paired.units))
         same = f"all {paired.pairs} items have the same value in both"
-        return Answer("equivalent", f"{same}; changes in up to {unseen:.0f} % of other items could stay unseen.")
+        if paired.effect is not None:  # they differ, and cancel within every speaker
+            same = f"all {paired.units} speakers have the same mean in both, though their items differ"
+        return Answer("equivalent", f"{same}; changes in up to {unseen:.0f} % of others could stay unseen.")
     if margin is not None and -margin < narrow[0] and narrow[1] < margin:
         return Answer("equivalent", f"the 90 % interval lies within the margin of {margin:g}.")
     excludes = bounds[0] > 0 or bounds[1] < 0

@@ -22,7 +22,7 @@ from evalkit.decisions.statistics import RESAMPLES, SEED, Interval, bootstrap_in
 LEVELS = (0.95, 0.90)  # 90 %: two one-sided tests at 5 %, for equivalence and non-inferiority
 POWER = 0.8
 FEWEST = 6  # units: with fewer no signed-rank test can reach 5 %
-FEW = 40  # units: below it Student's t covers better than the BCa bootstrap
+FEW = 40  # units, if all weigh the same: below it Student's t covers better than the BCa bootstrap
 _EXACT = 50  # differences that are not zero: up to here the null distribution is exact, as in scipy
 _ROUNDING = 1e-12
 
@@ -37,9 +37,10 @@ class Paired:
     theirs is 0. intervals: confidence level -> interval of the difference, None where there are too few units to say.
     p: two-sided Wilcoxon signed-rank test over units that differ, None for fewer than FEWEST units. effect: Cohen's
     d_z, the mean of the items' differences over their standard deviation; None where they do not vary. error: standard
-    error of the difference. detectable: the smallest true difference that such a run finds with a power of 80 % at 5 %,
-    two-sided, with nothing else tested. pairs: items in both; unpaired: items in one of the two. unit: what was
-    resampled, "item" or "speaker", and units: how many. method: "BCa bootstrap", "Student t", "all alike" (then the
+    error of the difference. degrees: of freedom that the error has; one less than there are units if all weigh the
+    same, fewer if a few of them make most of the figure. detectable: the smallest true difference that such a run finds
+    with a power of 80 % at 5 %, two-sided, with nothing else tested. pairs: items in both; unpaired: items in one of
+    the two. unit: what was resampled, "item" or "speaker", and units: how many. method: "BCa bootstrap", "Student t", "all alike" (then the
     interval is the one value), or "too few". within: standard deviation that repeats alone give an item's difference
     of one repeat, None without repeats on both sides; repeats: how many every item has at least. p_mean: of the t test
     that the mean difference is 0; p_both: the larger of p and p_mean, which is what Holm is to correct.
@@ -62,6 +63,7 @@ class Paired:
     within: float | None = None
     repeats: int = 1
     p_mean: float | None = None
+    degrees: float | None = None
 
     @property
     def ci95(self) -> Interval | None:
@@ -166,8 +168,8 @@ def _measured(
     own[np.abs(own) <= _ROUNDING * max(1.0, *map(abs, means))] = 0.0  # what is rounding alone is no difference
     numerators = own * denominators
     difference = float(numerators.sum() / denominators.sum())
-    error = _error(numerators, denominators, difference)
-    method, intervals = _intervals(numerators, denominators, difference, error, levels)
+    error, degrees = _error(numerators, denominators, difference)
+    method, intervals = _intervals(numerators, denominators, difference, error, degrees, levels)
     if method == "all alike":
         error = 0.0
     deviation = float(spread.std(ddof=1)) if len(spread) > 1 and np.ptp(spread) > _ROUNDING else 0.0
@@ -180,7 +182,7 @@ def _measured(
         p=_signed_rank(own),
         effect=float(spread.mean()) / deviation if deviation > 0 else None,
         error=error,
-        detectable=_detectable(error, len(own)),
+        detectable=_detectable(error, degrees, len(own)),
         pairs=len(of_item),
         unpaired=unpaired,
         unit=unit,
@@ -188,34 +190,46 @@ def _measured(
         method=method,
         within=within,
         repeats=repeats,
-        p_mean=_of_mean(difference, error, len(own)),
+        p_mean=_of_mean(difference, error, degrees, len(own)),
+        degrees=degrees if len(own) > 1 else None,
     )
 
 
-def _error(numerators: Floats, denominators: Floats, ratio: float) -> float | None:
-    """Standard error of a ratio of sums by the delta method; for equal denominators, that of a mean."""
-    count = len(numerators)
-    if count < 2:
-        return None
+def _error(numerators: Floats, denominators: Floats, ratio: float) -> tuple[float | None, float]:
+    """Standard error of a ratio of sums, of a mean if all denominators are equal, and its degrees of freedom.
+
+    CR2 of Bell and McCaffrey (2002): a unit that makes a large share of the sum pulls the ratio to itself, which hides
+    its residual; dividing by one less its share brings it back. Degrees after Satterthwaite, for units whose variance
+    goes with their denominators: few where few units make most of the sum.
+    """
+    if len(numerators) < 2:
+        return None, 0.0
+    total = float(denominators.sum())
+    share = denominators / total
     residuals = numerators - ratio * denominators
-    return float(math.sqrt(count / (count - 1) * float((residuals**2).sum())) / denominators.sum())
+    error = math.sqrt(float((residuals**2 / (1 - share)).sum())) / total
+    pull = share**2 / (1 - share)
+    return error, float(1 / ((share**2).sum() + pull.sum() ** 2 - (pull**2).sum()))
 
 
 def _intervals(
-    numerators: Floats, denominators: Floats, difference: float, error: float | None, levels: Sequence[float]
+    numerators: Floats,
+    denominators: Floats,
+    difference: float,
+    error: float | None,
+    degrees: float,
+    levels: Sequence[float],
 ) -> tuple[str, dict[float, Interval | None]]:
-    count = len(numerators)
-    if count < 2:
+    if len(numerators) < FEWEST:
         return "too few", dict.fromkeys(levels)
     own = numerators / denominators
     if np.ptp(own) <= _ROUNDING * max(1.0, float(np.abs(own).max())):
-        alike = (difference, difference) if count >= FEWEST else None
-        return "all alike", dict.fromkeys(levels, alike)
-    if count < FEW:
+        return "all alike", dict.fromkeys(levels, (difference, difference))
+    if degrees < FEW - 1 - _ROUNDING * FEW:
         from scipy.stats import t
 
         assert error is not None, "there are two at least"
-        half = {level: float(t.ppf((1 + level) / 2, count - 1)) * error for level in levels}
+        half = {level: float(t.ppf((1 + level) / 2, degrees)) * error for level in levels}
         return "Student t", {level: (difference - half[level], difference + half[level]) for level in levels}
     return "BCa bootstrap", bootstrap_intervals(numerators, denominators, levels, RESAMPLES, SEED)
 
@@ -251,7 +265,7 @@ def _tied_signed_rank(differing: Floats) -> float:
     return float(min(1.0, 2 * min(chances[: reached + 1].sum(), chances[reached:].sum())))
 
 
-def _of_mean(difference: float, error: float | None, units: int) -> float | None:
+def _of_mean(difference: float, error: float | None, degrees: float, units: int) -> float | None:
     """Two-sided p of the t test that the mean is 0. A skewed column fails the signed-rank test with a mean of 0 too."""
     from scipy.special import stdtr
 
@@ -259,15 +273,15 @@ def _of_mean(difference: float, error: float | None, units: int) -> float | None
         return None
     if error == 0:
         return 0.0 if difference else 1.0
-    return float(2 * stdtr(units - 1, -abs(difference) / error))
+    return float(2 * stdtr(degrees, -abs(difference) / error))
 
 
-def _detectable(error: float | None, units: int) -> float | None:
+def _detectable(error: float | None, degrees: float, units: int) -> float | None:
     from scipy.stats import t
 
     if error is None or error == 0 or units < FEWEST:
         return None
-    return float((t.ppf(0.975, units - 1) + t.ppf(POWER, units - 1)) * error)
+    return float((t.ppf(0.975, degrees) + t.ppf(POWER, degrees)) * error)
 
 
 def _between_repeats(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> tuple[float | None, int]:

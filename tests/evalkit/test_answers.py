@@ -86,6 +86,15 @@ def test_the_test_has_to_agree_with_the_interval() -> None:
     assert said.verdict == "cannot tell" and "p = 0.12" in said.why
 
 
+def test_items_that_cancel_within_speakers_are_not_called_the_same() -> None:
+    speaker = {f"i{index}": f"s{index // 2}" for index in range(12)}
+    found = measured(np.array([1.0, -1.0] * 6), speaker=speaker)
+    said = answer(found, "higher", MARGIN, found.p_both)
+    assert said.verdict == "equivalent"
+    assert "all 6 speakers have the same mean in both, though their items differ" in said.why
+    assert "all 12 items have the same value" in told(np.zeros(12)).why
+
+
 def test_items_on_one_side_only_are_told() -> None:
     ours = {f"i{k}": [1.0 + 0.01 * k] for k in range(24)}
     theirs = {f"i{k}": [0.5] for k in range(26)}

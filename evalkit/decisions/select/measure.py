@@ -78,7 +78,7 @@ class Measure:
         gain = self.good(difference.difference)
         if difference.error < 1e-12:
             return 1.0 if gain >= -1e-12 else 0.0
-        return float(t.cdf(gain / difference.error, difference.units - 1))
+        return float(t.cdf(gain / difference.error, difference.degrees))
 
 
 def on_items(scores: Scores, items: Collection[str]) -> Scores:
