@@ -85,7 +85,8 @@ def _answer(paired: Paired, better: Better, margin: float | None, p_holm: float 
         same = f"all {paired.pairs} items have the same value in both"
         if paired.effect is not None:  # they differ, and cancel within every speaker
             same = f"all {paired.units} speakers have the same mean in both, though their items differ"
-        return Answer("equivalent", f"{same}; changes in up to {unseen:.0f} % of others could stay unseen.")
+        others = f"changes in up to {unseen:.0f} % of other {paired.unit}s could stay unseen"
+        return Answer("equivalent", f"{same}; {others}.")
     if margin is not None and -margin < narrow[0] and narrow[1] < margin:
         return Answer("equivalent", f"the 90 % interval lies within the margin of {margin:g}.")
     excludes = bounds[0] > 0 or bounds[1] < 0

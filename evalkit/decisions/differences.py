@@ -40,10 +40,11 @@ class Paired:
     error of the difference. degrees: of freedom that the error has; one less than there are units if all weigh the
     same, fewer if a few of them make most of the figure. detectable: the smallest true difference that such a run finds
     with a power of 80 % at 5 %, two-sided, with nothing else tested. pairs: items in both; unpaired: items in one of
-    the two. unit: what was resampled, "item" or "speaker", and units: how many. method: "BCa bootstrap", "Student t", "all alike" (then the
-    interval is the one value), or "too few". within: standard deviation that repeats alone give an item's difference
-    of one repeat, None without repeats on both sides; repeats: how many every item has at least. p_mean: of the t test
-    that the mean difference is 0; p_both: the larger of p and p_mean, which is what Holm is to correct.
+    the two. unit: what was resampled, "item" or "speaker", and units: how many. method: "BCa bootstrap", "Student t",
+    "all alike" (then the interval is the one value), or "too few". within: standard deviation that repeats alone give
+    an item's difference of one repeat, None without repeats on both sides; repeats: how many every item has at least.
+    p_mean: of the t test that the mean difference is 0; p_both: the larger of p and p_mean, which is what Holm is to
+    correct.
     """
 
     difference: float
