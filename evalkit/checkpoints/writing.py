@@ -22,6 +22,8 @@ from evalkit.checkpoints.reading import FORMATS
 from evalkit.errors import EvalkitError
 from evalkit.files import sha256_file
 
+ASIDE = ".old.tmp"  # ends the name of what was moved aside to be replaced
+
 
 def write_checkpoint(
     path: Path,
@@ -50,8 +52,7 @@ def write_checkpoint(
     for name in reversed(wrapper):
         nested = {name: nested}
     remove_leftovers(path)
-    # In the target's folder, because a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_beside(path)
     try:
         if FORMATS[path.suffix] == "pth":
             with temporary.open("xb") as file:  # given a path, torch would store its random name inside the file
@@ -72,13 +73,33 @@ def write_checkpoint(
             temporary.unlink(missing_ok=True)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name that nothing has, in the same folder, because a rename is atomic only within one file system."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+
+
 def remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed left of an attempt to write `path`, a file or a folder."""
+    """Remove what processes that were killed left of an attempt to write `path`, a file or a folder.
+
+    One that was killed between moving the old `path` aside and moving the new one there left no `path`: the old one
+    gets its name back.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         writer = left.name.removeprefix(f".{path.name}.").partition(".")[0]
         if writer.isdecimal() and not _is_alive(int(writer)):
             with suppress(OSError):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+                if left.name.endswith(ASIDE) and not os.path.lexists(path):
+                    left.rename(path)
+                else:
+                    remove(left)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, a file, or a link, but not what a link points at."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _is_alive(process: int) -> bool:

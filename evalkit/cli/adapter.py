@@ -96,7 +96,7 @@ def combine(
     from evalkit.merging.base import find_method
     from evalkit.merging.lora import read_adapter
     from evalkit.merging.lora_combine import SVD, combine_adapters
-    from evalkit.merging.lora_config import find_base
+    from evalkit.merging.lora_config import common_base
 
     _check_target(out)
     pairs = [split_weight(argument) for argument in adapters]
@@ -105,8 +105,10 @@ def combine(
     options: dict[str, Any] = merger.parse(settings or []) if merger else {}
     if settings and not merger:
         raise EvalkitError(f"--set {settings[0]}: the combination '{method}' has no parameters; leave it out.")
-    made = combine_adapters(read, [weight for _, weight in pairs], method, rank=rank, seed=seed, **options)
-    _write(out, made, find_base(Path(pairs[0][0])))
+    base = common_base([Path(path) for path, _ in pairs])
+    weights = [1.0 if weight is None else weight for _, weight in pairs]
+    made = combine_adapters(read, weights, method, rank=rank, seed=seed, **options)
+    _write(out, made, base)
     if as_json:
         content = {name: {"rank": update.rank, "kept": made.kept.get(name)} for name, update in made.updates.items()}
         print(json.dumps(content, indent=1))
@@ -119,16 +121,20 @@ def combine(
 
 
 def _check_target(out: Path) -> None:
-    if out.exists():
+    if os.path.lexists(out):
         raise EvalkitError(f"{out} exists; name a folder that does not.")
     if not out.resolve().parent.is_dir():
         raise EvalkitError(f"Cannot write {out}: the folder {out.resolve().parent} does not exist; make it first.")
 
 
-def _write(out: Path, made: Adapter, base: Path | None) -> None:
+def _write(out: Path, made: Adapter, base: Path | str) -> None:
+    """base: where it is on this disk, or its name on a hub."""
+    from evalkit.checkpoints.writing_folder import whole_folder
     from evalkit.merging.lora_write import write_adapter
 
-    write_adapter(out, made, os.path.relpath(base.resolve(), out.resolve()) if base else "")
+    name = os.path.relpath(base.resolve(), out.resolve()) if isinstance(base, Path) else base
+    with whole_folder(out) as folder:
+        write_adapter(folder, made, name)
 
 
 def _names(targets: list[str] | None) -> list[str] | None:

@@ -130,11 +130,11 @@ def _model(argument: str) -> dict[str, Any]:
     return {"name": name, "path": rest, "weight": weight, "layers": {}}
 
 
-def split_weight(argument: str) -> tuple[str, float]:
-    """`path:0.6` -> ("path", 0.6); the coefficient is 1 if not given."""
+def split_weight(argument: str) -> tuple[str, float | None]:
+    """`path:0.6` -> ("path", 0.6); the coefficient is None if not given."""
     path, _, last = argument.rpartition(":")
     weight = _number(last) if path else None
-    return (argument, 1.0) if weight is None else (path, weight)
+    return (argument, None) if weight is None else (path, weight)
 
 
 def _rule(rule: str) -> tuple[str, str, float]:

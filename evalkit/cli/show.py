@@ -131,13 +131,15 @@ def print_rows(title: str, rows: list[dict[str, Any]], as_json: bool, left_out: 
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    # As Text: names out of files may look like markup.
+    table = Table(title=Text(title, "table.title"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     shown = [name for name in (rows[0] if rows else ()) if name not in left_out]
     for name in shown:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[name]) for name in shown))
+        table.add_row(*(Text(_cell(row[name])) for name in shown))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

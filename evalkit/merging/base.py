@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from evalkit.errors import EvalkitError
 from evalkit.registry import MERGERS
 from metrics.options import Option
 
+# How a method moves what it may neither prune nor rotate, the running statistics of BatchNorm.
+Statistics = Literal["average", "sum", "agreed", "shared"]
 # (base, parents) of every tensor that will be merged, float32; may be gone through more than once.
 Stream = Iterable[tuple[Tensor, list[Tensor]]]
 
@@ -52,6 +54,11 @@ class MergeMethod:
     merges the first tensor: `survey(stream, **options)` is called once, and what it returns is the function's argument
     `survey`. parents: the fewest and the most parents it can merge. by_layer: every tensor must get its coefficients
     from a layer rule.
+
+    statistics: what becomes of BatchNorm's running statistics v, which have to describe the weights that the method
+    makes: "average" sum(w_i v_i) / sum(w_i); "sum" base + sum(w_i (v_i - base)), of a method that adds task vectors;
+    "agreed" the same sum divided by sum(|w_i|), unless an option `normalise` is off; "shared" the same sum divided by
+    the number of parents. An option `scale` multiplies the last three sums.
     """
 
     name: str
@@ -62,6 +69,7 @@ class MergeMethod:
     survey: Callable[..., Any] | None = None
     parents: tuple[int, int | None] = (1, None)
     by_layer: bool = False
+    statistics: Statistics = "average"
 
     def __call__(
         self,
@@ -124,13 +132,14 @@ def merge_method(
     survey: Callable[..., Any] | None = None,
     parents: tuple[int, int | None] = (1, None),
     by_layer: bool = False,
+    statistics: Statistics = "average",
 ) -> Callable[[Callable[..., Tensor]], MergeMethod]:
     """Make ``function(base, tensors, weights, **options)`` a merge method; an entry point in `evalkit.mergers` makes it
     known. The arguments are those of MergeMethod.
     """
 
     def decorate(function: Callable[..., Tensor]) -> MergeMethod:
-        return MergeMethod(name, function, needs_base, options or {}, random, survey, parents, by_layer)
+        return MergeMethod(name, function, needs_base, options or {}, random, survey, parents, by_layer, statistics)
 
     return decorate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,18 +14,22 @@ import torch
 from torch import Tensor
 
 from evalkit.checkpoints import CanonicalTensors, Checkpoint, Origin, read_checkpoint, spell, write_checkpoint
+from evalkit.checkpoints.folders import CONFIG
 from evalkit.checkpoints.mapping import MappedFiles
 from evalkit.checkpoints.read_file import FORMATS
+from evalkit.checkpoints.safe_archive import sha256_sound
+from evalkit.checkpoints.writing import remove_leftovers
 from evalkit.checkpoints.writing_folder import write_folder
 from evalkit.errors import EvalkitError
-from evalkit.files import digest, sha256_file
-from evalkit.merging.adapted import AdaptedTensors, is_adapter
+from evalkit.files import digest
+from evalkit.merging.adapted import AdaptedTensors, check_ties, is_adapter
 from evalkit.merging.align import BASE, Sources, keeper
+from evalkit.merging.base import find_method
 from evalkit.merging.lora import read_adapter
 from evalkit.merging.merge import make_sources
 from evalkit.merging.plan import Plan, Result, make_plan
 from evalkit.merging.recipe import CANONICAL, Recipe
-from evalkit.merging.record import as_metadata, make_record, write_record
+from evalkit.merging.record import as_metadata, is_merged_folder, make_record, write_record
 from evalkit.merging.report import Merged, MergeReport, Tally, carry_out
 from evalkit.registry import unknown
 
@@ -61,11 +66,15 @@ def open_recipe(recipe: Recipe) -> Opened:
         raise EvalkitError(
             f"'{adapters[0]}' is a LoRA adapter; name the checkpoint that it was trained on as the base."
         )
+    _check_coefficients(recipe)
     checkpoints = {name: read_checkpoint(path) for name, path in paths.items() if name not in adapters}
     base = checkpoints[BASE].tensors if BASE in checkpoints else None
     whole = {name: checkpoint.tensors for name, checkpoint in checkpoints.items() if name != BASE}
     sources = make_sources(base, whole, recipe.canonical)
     adapted = {name: AdaptedTensors(sources[BASE], read_adapter(paths[name])) for name in adapters}
+    settings = checkpoints[BASE].extra.get(CONFIG, {}) if adapters else {}
+    for name, tensors in adapted.items():
+        check_ties(sources[BASE], tensors, paths[name], settings)
     ordered = {name: adapted[name] if name in adapted else sources[name] for name in paths}
     plan = make_plan(
         ordered,
@@ -78,6 +87,16 @@ def open_recipe(recipe: Recipe) -> Opened:
     files = {name: checkpoint.files for name, checkpoint in checkpoints.items()}
     files |= {name: tuple(sorted(paths[name].glob("adapter_*"))) for name in adapters}
     return Opened(recipe, plan, paths, checkpoints, files)
+
+
+def _check_coefficients(recipe: Recipe) -> None:
+    """Raise EvalkitError for a coefficient that the method would not look at."""
+    idle = next((model for model in recipe.models if model.weight is not None), None)
+    if idle is not None and find_method(recipe.method).by_layer:
+        raise EvalkitError(
+            f"'{idle.name}' has the coefficient {idle.weight:g}, but '{recipe.method}' takes coefficients by layer "
+            "only; say it as a layer pattern, such as '*'."
+        )
 
 
 def merge_recipe(recipe: Recipe) -> tuple[Merged, list[dict[str, Any]]]:
@@ -96,6 +115,7 @@ def merge_files(recipe: Recipe, out: Path, text: str | None = None, overwrite: b
     """
     opened = open_recipe(recipe)
     layout = _Layout.of(opened)
+    remove_leftovers(out)
     _check_target(out, opened, layout, overwrite)
     pages = MappedFiles.of(path for paths in opened.files.values() for path in paths)
     with _hashing(opened) as hashes:
@@ -113,7 +133,7 @@ def merge_files(recipe: Recipe, out: Path, text: str | None = None, overwrite: b
         written = layout.ordered(written)
         report = tally.report()
         record = make_record(recipe, text, _parents(opened, hashes), report)
-    if layout.is_folder and not out.suffix:
+    if layout.makes_folder(out):
         write_folder(out, written, layout.file.path, as_metadata(record), overwrite)
     elif out.suffix == ".safetensors":
         write_checkpoint(out, written, metadata=as_metadata(record))
@@ -152,6 +172,10 @@ class _Layout:
     def is_folder(self) -> bool:
         return self.source is not None and self.file.path.is_dir()
 
+    def makes_folder(self, out: Path) -> bool:
+        """Whether the result is written as a folder: where the layout is one's, and `out` is not called like a file."""
+        return self.is_folder and not out.suffix
+
     @property
     def wrapper(self) -> tuple[str, ...]:
         return () if self.source is None else self.file.wrapper
@@ -184,18 +208,30 @@ class _Layout:
 
 def _check_target(out: Path, opened: Opened, layout: _Layout, overwrite: bool) -> None:
     """Refuse, before any work, to write where it would fail or destroy something."""
-    if out.suffix not in FORMATS and not (layout.is_folder and not out.suffix):
+    if out.suffix not in FORMATS and not layout.makes_folder(out):
         folder = ", or has no suffix where the layout is a folder's" if not out.suffix else ""
         raise EvalkitError(f"Cannot write {out}: a checkpoint ends in {', '.join(FORMATS)}{folder}.")
     if not out.parent.is_dir():
         raise EvalkitError(f"Cannot write {out}: the folder {out.parent} does not exist; make it first.")
-    if not out.exists():
+    if not layout.makes_folder(out) and any(
+        path.is_dir() and path.samefile(out.parent) for path in opened.paths.values()
+    ):
+        raise EvalkitError(
+            f"Cannot write {out}: it would lie among the weights of the parent {out.parent}; choose another folder."
+        )
+    if not os.path.lexists(out):
         return
     inputs = [path for name, paths in opened.files.items() for path in (*paths, opened.paths[name])]
-    if any(path.samefile(out) for path in inputs):
-        raise EvalkitError(f"Cannot write {out}: it is one of the parents; choose another name.")
+    places = {place for path in inputs for place in (path.resolve(), path.parent.resolve() / path.name)}
+    if out.exists() and any(step.samefile(out) for place in places for step in (place, *place.parents)):
+        raise EvalkitError(f"Cannot write {out}: it is one of the parents, or holds one; choose another name.")
     if not overwrite:
         raise EvalkitError(f"{out} exists; choose another name, or give --force to replace it.")
+    if out.is_dir() and not out.is_symlink() and not (layout.makes_folder(out) and is_merged_folder(out)):
+        raise EvalkitError(
+            f"Cannot replace {out}: it is a folder, and not one that evalkit merge made; choose another name, or "
+            "remove it yourself."
+        )
 
 
 def _release(sources: Sources, key: str, pages: MappedFiles) -> None:
@@ -207,10 +243,10 @@ def _release(sources: Sources, key: str, pages: MappedFiles) -> None:
 
 @contextmanager
 def _hashing(opened: Opened) -> Iterator[Mapping[Path, Future[str]]]:
-    """The sha256 of every file, computed beside the merge."""
+    """The sha256 of every file, computed, and its checksums checked, beside the merge."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="sha256")
     try:
-        yield {path: pool.submit(sha256_file, path) for paths in opened.files.values() for path in paths}
+        yield {path: pool.submit(sha256_sound, path) for paths in opened.files.values() for path in paths}
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -119,6 +119,26 @@ def find_base(folder: Path) -> Path | None:
         except OSError:  # no name of a file: too long for this disk, or behind a folder that may not be searched
             return None
     return None
+
+
+def common_base(folders: Sequence[Path]) -> Path | str:
+    """The base of several adapters: where it is on this disk, else the name that they give it, "" if none gives one.
+
+    Raises EvalkitError if two of them name different ones.
+    """
+    names = {folder: find_base(folder) or read_settings(folder).base_model_name_or_path for folder in folders}
+    named = {folder: name.resolve() if isinstance(name, Path) else name for folder, name in names.items() if name}
+    if not named:
+        return ""
+    (first, base), *others = named.items()
+    for folder, other in others:
+        if other != base:
+            raise EvalkitError(
+                f"The adapters {first} and {folder} are of different bases, {str(base)[:SHOWN_CHARACTERS]} and "
+                f"{str(other)[:SHOWN_CHARACTERS]}; combine adapters of one base, or mend 'base_model_name_or_path' in "
+                f"{CONFIG} if it is one."
+            )
+    return base
 
 
 def _pattern_value(patterns: Mapping[str, float] | None, module: str, default: float) -> float:

@@ -129,8 +129,12 @@ def require_plain(adapter: Adapter, wish: str) -> None:
 
     wish: what cannot be done otherwise, "combined with another".
     """
+    beside = {f"{module}.weight" for module in adapter.updates}
     extra = {
-        "whole tensors ('modules_to_save' or 'bias')": bool(adapter.copies),
+        "the base's own embedding, which peft saves beside its update ('save_embedding_layers')": any(
+            key in beside for key in adapter.copies
+        ),
+        "whole tensors ('modules_to_save' or 'bias')": any(key not in beside for key in adapter.copies),
         "DoRA lengths ('use_dora')": any(update.magnitude is not None for update in adapter.updates.values()),
         "biases ('lora_bias')": any(update.bias is not None for update in adapter.updates.values()),
     }

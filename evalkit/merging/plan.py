@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from evalkit.merging.ties import find_ties
 from evalkit.merging.weights import Weight, resolve
 from evalkit.registry import unknown
 
-# Running statistics of BatchNorm describe what the network saw: they are averaged, never pruned or rotated.
+# Running statistics of BatchNorm describe what the network saw: they are averaged or added, never pruned or rotated.
 STATISTICS = (".running_mean", ".running_var")
 VARIANCE = ".running_var"
 
@@ -115,11 +116,24 @@ class Plan:
         return Result(key, tensor, "merged", equals, moved, norm)
 
     def _statistics(self, key: str, base: Tensor | None, tensors: list[Tensor]) -> Tensor:
-        average = linear if base is None else task_arithmetic
-        tensor = average(base, tensors, self.weights[key])
+        weights = self.weights[key]
+        if base is None or self.method.statistics == "average":
+            tensor = linear(None, tensors, weights)
+        else:
+            factor = self._step(weights)
+            tensor = task_arithmetic(base, tensors, [factor * weight for weight in weights])
         if key.endswith(VARIANCE) and bool((tensor < 0).any()):
             raise EvalkitError(f"The merge gives a negative variance in '{key}'; use smaller coefficients.")
         return tensor
+
+    def _step(self, weights: list[float]) -> float:
+        """What the method multiplies sum(w_i (t_i - base)) by where all parents change a number alike."""
+        scale = float(self.options.get("scale", 1.0))
+        if self.method.statistics == "shared":
+            return scale / len(weights)
+        if self.method.statistics == "agreed" and self.options.get("normalise", True):
+            return scale / (math.fsum(map(abs, weights)) or 1.0)
+        return scale
 
     def _survey(self) -> Any:
         if self.method.survey is None:
@@ -159,8 +173,10 @@ class _Pairs:
 
     def __iter__(self) -> Iterator[tuple[Tensor, list[Tensor]]]:
         for key in self.plan.alignment.merged:
+            if key.endswith(STATISTICS) or key in self.plan.ties:  # a tied tensor counts once
+                continue
             base, tensors = self.plan.tensors_of(key)
-            if base is not None and not key.endswith(STATISTICS):
+            if base is not None:
                 yield base, tensors
 
 
@@ -207,6 +223,12 @@ def _plan(
 ) -> Plan:
     parents = tuple(name for name in sources if name != BASE)
     by_key = resolve(alignment.merged, {name: weights[name] for name in parents}, merge.by_layer)
+    for key, head in ties.items():
+        if by_key[key] != by_key[head]:
+            raise EvalkitError(
+                f"'{head}' and '{key}' are one tensor (tied), but the layer patterns give them different coefficients; "
+                "give both the same."
+            )
     return Plan(sources, parents, merge, merge.settings(options or {}), by_key, alignment, ties, seed)
 
 

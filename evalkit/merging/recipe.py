@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -15,10 +16,14 @@ from evalkit.errors import EvalkitError
 from evalkit.merging.align import BASE, ERROR
 from evalkit.merging.weights import LayerWeights, Weight
 
+INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 LARGEST = 2**20  # bytes; a recipe is a page of text
 CANONICAL = "canonical"
 
 Dtype = Literal["float32", "float16", "bfloat16"]
+# Strict: `yes` is no coefficient of 1, and text no number.
+Number = Annotated[float, Field(strict=True)]
+Whole = Annotated[int, Field(strict=True)]
 
 
 class _Strict(BaseModel):
@@ -30,8 +35,8 @@ class Model(_Strict):
 
     path: Path
     name: str = ""  # how the recipe, the report and `unmatched` call it; the file's stem if not given
-    weight: float | None = None  # coefficient where no layer pattern matches; 1 if not given
-    layers: dict[str, float] = Field(default_factory=dict)  # pattern -> coefficient; the first that matches counts
+    weight: Number | None = None  # coefficient where no layer pattern matches; 1 if not given
+    layers: dict[str, Number] = Field(default_factory=dict)  # pattern -> coefficient; the first that matches counts
 
     @model_validator(mode="before")
     @classmethod
@@ -58,9 +63,9 @@ class Recipe(_Strict):
     base: Path | None = None
     models: tuple[Model, ...] = Field(min_length=1)
     parameters: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    seed: int = 0
+    seed: Whole = 0
     unmatched: str = ERROR
-    canonical: bool = True
+    canonical: Annotated[bool, Field(strict=True)] = True
     layout: str | None = None
     dtype: Dtype | None = None
 
@@ -117,14 +122,53 @@ def make_recipe(content: Any, origin: str) -> Recipe:
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Plain data only, and no aliases: a short text with them can stand for terabytes."""
+    """Plain data only, and no aliases: a short text with them can stand for terabytes.
+
+    Numbers are those of YAML 1.2: `1:30` is text, not the 90 that YAML 1.1 makes of it, `010` is ten, `1e-3` a number.
+    Raises EvalkitError for what is no YAML, and for a name that stands twice: only the last would count.
+    """
     try:
         for event in yaml.parse(text, yaml.SafeLoader):
             if isinstance(event, yaml.events.AliasEvent):
                 raise EvalkitError(f"The recipe {path} uses a YAML alias ('*{event.anchor}'); write its content out.")
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or type(error).__name__
         raise EvalkitError(f"The recipe {path} is not YAML{where}: {problem}.") from error
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses names that stand twice, and reads numbers as YAML 1.2 does (10.3.2, core schema)."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (INT, FLOAT)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names: set[str] = set()
+        for name, _ in node.value:
+            if isinstance(name, yaml.ScalarNode):  # others are refused below: they cannot be looked up
+                if name.value in names:
+                    problem = f"'{shown(name.value)}' stands there twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, name.start_mark)
+                names.add(name.value)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))
+
+
+_Loader.add_implicit_resolver(INT, re.compile(r"[-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    FLOAT,
+    re.compile(
+        r"(?:[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+.0123456789"),
+)
+_Loader.add_constructor(INT, _whole)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from evalkit import __version__
 from evalkit.checkpoints.inspection.provenance import FORMAT, METADATA_KEY, SUFFIX
+from evalkit.checkpoints.writing_folder import WEIGHTS
 from evalkit.files import write_json
 from evalkit.merging.recipe import Recipe
 from evalkit.merging.report import MergeReport
@@ -46,6 +50,17 @@ def make_record(
 def as_metadata(record: Mapping[str, Any]) -> dict[str, str]:
     """The record as a safetensors file carries it."""
     return {METADATA_KEY: json.dumps(record, ensure_ascii=False), "format": "pt"}
+
+
+def is_merged_folder(folder: Path) -> bool:
+    """True for a folder of nothing but files whose weights carry the record of a merge."""
+    if not all(entry.is_file(follow_symlinks=False) for entry in os.scandir(folder)):
+        return False
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def write_record(record: Mapping[str, Any], checkpoint: Path, sha256: str, size: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from evalkit.checkpoints import canonical, read_checkpoint
 from evalkit.checkpoints.read_file import RECIPES
+from evalkit.checkpoints.safe_archive import sha256_sound
 from evalkit.errors import EvalkitError
 from evalkit.files import folder_of
 from evalkit.merging.adapted import is_adapter
@@ -57,6 +58,8 @@ def read_weights(path: Path, base: Path | None = None) -> Weights:
     if path.suffix.lower() in RECIPES:
         return _merged(read_recipe(path)[0], "recipe")
     checkpoint = read_checkpoint(path)
+    if path.is_file():
+        sha256_sound(path)  # a flipped bit would be a weight, and its scores the checkpoint's
     weights = canonical(checkpoint.tensors)
     return Weights(weights.tensors, weights.folded, {"format": checkpoint.format}, (folder_of(path),))
 

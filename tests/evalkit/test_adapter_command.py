@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from commands import VOICES, Call
 
 from evalkit.checkpoints import canonical, read_checkpoint
+from evalkit.errors import EvalkitError
 from evalkit.merging import fold_adapter, read_adapter
 
 BASE = VOICES / "base.pth"
@@ -82,3 +84,48 @@ def test_an_existing_folder_is_left_alone(evalkit: Call, tmp_path: Path) -> None
     assert result.exit_code == 2 and "exists; name a folder that does not" in result.stderr
     result = evalkit("adapter", "combine", VOICES / "sarah-lora-r8", "-o", tmp_path / "no" / "a")
     assert result.exit_code == 2 and "does not exist; make it first" in result.stderr
+
+
+def named(folder: Path, base: str) -> Path:
+    shutil.copytree(VOICES / "sarah-lora-r8", folder)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(settings | {"base_model_name_or_path": base}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("bases", "expected"),
+    [
+        (("a/b", "a/b"), "a/b"),
+        (("", "a/b"), "a/b"),
+        (("", ""), ""),
+        ((str(BASE), ""), None),
+        (("a/b", "a/c"), "refused"),
+    ],
+)
+def test_a_combination_has_the_base_of_its_parts(
+    evalkit: Call, tmp_path: Path, bases: tuple[str, str], expected: str | None
+) -> None:
+    parts = [named(tmp_path / str(index), base) for index, base in enumerate(bases)]
+    result = evalkit("adapter", "combine", *parts, "-o", tmp_path / "out")
+    if expected == "refused":
+        assert result.exit_code == 2 and "are of different bases, a/b and a/c" in result.stderr
+        return
+    assert result.exit_code == 0, result.output
+    name = json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert name == expected if expected is not None else (tmp_path / "out" / name).resolve() == BASE
+
+
+def test_an_extraction_that_failed_can_be_repeated(
+    evalkit: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("adapter", "extract", VOICES / "sarah.pth", "--base", BASE, "-r", 1, "--target", "to_chunks", "-o")
+
+    def full(*_: object, **__: object) -> None:
+        raise EvalkitError("No room left.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("evalkit.merging.lora_write.write_checkpoint", full)
+        assert evalkit(*arguments, tmp_path / "out").exit_code == 2
+    assert not list(tmp_path.iterdir())
+    assert evalkit(*arguments, tmp_path / "out").exit_code == 0

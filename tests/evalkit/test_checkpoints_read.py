@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import pickle
 import random
@@ -18,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from evalkit.checkpoints import read_checkpoint
+from evalkit.checkpoints.safe_archive import sha256_sound
 from evalkit.errors import EvalkitError
 
 
@@ -375,3 +377,16 @@ def test_a_dict_that_contains_itself(tmp_path: Path) -> None:
     content: dict[str, Any] = {"w": torch.zeros(1)}
     content["model"] = content
     assert "deep" in refusal(save(tmp_path / "loop.pth", content))
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_a_sound_file_has_the_sha256_of_its_bytes(tmp_path: Path, checksums: bool) -> None:
+    torch.serialization.set_crc32_options(checksums)
+    try:
+        path = save(tmp_path / "a.pth", {"w": torch.randn(300, 300), "empty": torch.zeros(0), "b": torch.ones(3)})
+    finally:
+        torch.serialization.set_crc32_options(True)
+    other = tmp_path / "a.json"
+    other.write_bytes(b"")
+    for file in (path, other, save(tmp_path / "b.pth", {"w": torch.ones(3)}, _use_new_zipfile_serialization=False)):
+        assert sha256_sound(file) == hashlib.sha256(file.read_bytes()).hexdigest()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from evalkit.checkpoints import CanonicalTensors, canonical, spell
+from evalkit.checkpoints.spelling import unfold_weight_norm
 from evalkit.errors import EvalkitError
 
 
@@ -29,6 +30,21 @@ def test_a_weight_comes_back_from_its_magnitude_and_direction(dim: int | None) -
     written = respelled(weight, file)
     assert {key: tensor.shape for key, tensor in written.items()} == {key: t.shape for key, t in file.items()}
     torch.testing.assert_close(canonical(written).tensors["net.weight"], weight, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-4, 1.0])
+def test_small_weights_survive_float16(size: float) -> None:
+    """Written as they are, their direction would be noise, or zeros that the model divides by."""
+    file, weight = layer(0), size * torch.randn(4, 3, 2)
+    tensors = CanonicalTensors(file)
+    origin, like = tensors.origins["net.weight"], tensors.stored("net.weight")
+    for stored in ((), unfold_weight_norm(weight, torch.Size([4, 1, 1]))):
+        written = spell("net.weight", weight, origin, like, torch.float16, stored)
+        assert {tensor.dtype for tensor in written.values()} == {torch.float16}
+        direction = written["net.parametrizations.weight.original1"].float()
+        torch.testing.assert_close(direction.flatten(1).norm(dim=1), torch.ones(4), rtol=1e-3, atol=0)
+        found = canonical(written).tensors["net.weight"]
+        torch.testing.assert_close(found, weight, rtol=2e-3, atol=size / 1000 if size > 1e-6 else size)
 
 
 def test_an_unchanged_weight_keeps_the_halves_that_it_was_stored_as() -> None:

@@ -234,3 +234,21 @@ def test_no_tensor_is_made_to_say_what_sections_hold(merged: Path, monkeypatch: 
     weights = CanonicalTensors(read_checkpoint(merged).tensors)
     monkeypatch.setattr(CanonicalTensors, "__getitem__", lambda *_: pytest.fail("a tensor was made"))
     assert sections_of(weights)[0].parameters == 3
+
+
+def test_weight_norm_that_makes_nan_is_a_problem(tmp_path: Path) -> None:
+    """Each half is finite: a direction that sank to zero in float16 has no length to divide by."""
+    halves = {"c.weight_g": torch.ones(2, 1).half(), "c.weight_v": torch.tensor([[1.0, 0.0], [0.0, 0.0]]).half()}
+    write_checkpoint(tmp_path / "a.pth", halves)
+    found = inspect_checkpoint(tmp_path / "a.pth")
+    assert [(broken.key, broken.nan) for broken in found.contents.non_finite] == [("c.weight", 2)]
+    assert found.judgements[0].level == "problem" and "c.weight (2 NaN, 0 Inf)" in found.judgements[0].says
+
+
+def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
+    torch.save({"w": torch.full((64,), 2.0)}, tmp_path / "a.pth")
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    content[content.index(torch.full((64,), 2.0).numpy().tobytes())] ^= 1
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(EvalkitError, match=r"a\.pth is damaged \(record 'data/0'\): copy it again"):
+        inspect_checkpoint(tmp_path / "a.pth")

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from commands import VOICES, Call
 
-from evalkit.checkpoints import fingerprint, read_checkpoint
+from evalkit.checkpoints import fingerprint, read_checkpoint, write_checkpoint
 from evalkit.merging import fold_adapter, read_adapter
 from evalkit.merging.files import merge_recipe
 from evalkit.merging.recipe import read_recipe
@@ -48,8 +49,8 @@ def test_names_and_paths_with_signs_in_them(evalkit: Call, tmp_path: Path) -> No
     assert result.exit_code == 0
     models = json.loads(result.stdout)["recipe"]["models"]
     assert [(model["name"], model["weight"], model["layers"]) for model in models] == [
-        ("voice", 1.0, {"decoder": 0.5}),
-        ("a=b:c", 1.0, {}),
+        ("voice", None, {"decoder": 0.5}),
+        ("a=b:c", None, {}),
     ]
 
 
@@ -197,3 +198,18 @@ def test_an_adapter_is_run_from_inside_its_folder(
     (tmp_path / "voice-v1.0.toml").unlink()
     assert evalkit("run", ".", *arguments, "--out", tmp_path / "runs").exit_code == 0
     assert "-voice-v1.0-smoke-" in next((tmp_path / "runs").iterdir()).name
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(evalkit: Call, tmp_path: Path) -> None:
+    for name, value in (("base", 1.0), ("on[e]", 2.0)):
+        write_checkpoint(tmp_path / f"{name}.pth", {"[/y].w": torch.tensor([value]), "[red]x.w": torch.ones(1)})
+    result = evalkit("merge", "--base", tmp_path / "base.pth", tmp_path / "on[e].pth", "-o", tmp_path / "m[b].pth")
+    assert result.exit_code == 0, result.output
+    assert all(text in result.stdout for text in ("m[b].pth by", "[/y]", "[red]x", "on[e] 1"))
+
+
+def test_a_coefficient_that_a_hierarchical_merge_would_not_look_at_is_refused(evalkit: Call, tmp_path: Path) -> None:
+    arguments = ("-m", "hierarchical", "--layers", "sarah:*=1", "-o", tmp_path / "m.pth")
+    result = evalkit("merge", *BASE, f"{VOICES / 'sarah.pth'}:0.3", *arguments)
+    assert result.exit_code == 2 and "'sarah' has the coefficient 0.3, but 'hierarchical'" in result.stderr
+    assert evalkit("merge", *BASE, VOICES / "sarah.pth", *arguments).exit_code == 0

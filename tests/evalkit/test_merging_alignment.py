@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from evalkit.checkpoints import fingerprint
 from evalkit.errors import EvalkitError
-from evalkit.merging import Merged, merge_checkpoints
+from evalkit.merging import LayerWeights, Merged, merge_checkpoints
 
 Weights = dict[str, Tensor]
 
@@ -84,15 +84,34 @@ def test_counters_of_batchnorm_take_the_largest() -> None:
     assert merged.report.counters == ("net.num_batches_tracked",)
 
 
-@pytest.mark.parametrize("method", ["ties", "dare_linear", "slerp"])
-def test_running_statistics_are_averaged_whatever_the_method(method: str) -> None:
-    """Pruned or rotated they would describe no data that any of the networks saw."""
+AVERAGE, SUM = (0.5 * 2 + 0.25 * 3) / 0.75, 1 + 0.5 * 1 + 0.25 * 2  # at the coefficients 0.5 and 0.25
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "expected"),
+    [
+        *[(name, {}, AVERAGE) for name in ("linear", "slerp", "nuslerp", "karcher", "multislerp")],
+        *[(name, {}, AVERAGE) for name in ("ties", "dare_ties", "della", "breadcrumbs_ties", "sce")],
+        *[(name, {}, SUM) for name in ("task_arithmetic", "dare_linear", "della_linear", "breadcrumbs")],
+        *[(name, {}, (1 + SUM) / 2) for name in ("ram", "ram_plus")],
+        ("ties", {"normalise": False}, SUM),
+        ("ties", {"scale": 0.5}, (1 + AVERAGE) / 2),
+        ("breadcrumbs", {"scale": 0.5}, (1 + SUM) / 2),
+    ],
+)
+def test_running_statistics_move_as_far_as_the_weights(method: str, options: dict[str, Any], expected: float) -> None:
+    """Pruned or rotated they would describe no data that any of the networks saw; added up by a method that averages,
+    no data that the merged network sees."""
     key = "net.running_var"
     states = [BASE | {key: torch.tensor([value, 1.0])} for value in (1.0, 2.0, 3.0)]
-    base = None if method == "slerp" else states[0]
-    merged = merge(base, states[1], states[2], method=method)
-    expected = (0.5 * 2 + 0.25 * 3) / 0.75 if base is None else 1 + 0.5 * 1 + 0.25 * 2
+    merged = merge(*states, method=method, options=options)
     assert merged.tensors[key].tolist() == pytest.approx([expected, 1.0])
+
+
+def test_without_a_base_running_statistics_are_averaged() -> None:
+    states = [BASE | {"net.running_var": torch.tensor([value])} for value in (2.0, 3.0)]
+    merged = merge(None, *states, method="slerp")
+    assert merged.tensors["net.running_var"].tolist() == pytest.approx([AVERAGE])
 
 
 def test_a_negative_variance_is_refused() -> None:
@@ -199,3 +218,26 @@ def test_random_methods_do_not_depend_on_the_order_of_tensors_or_parents() -> No
             states[0], {"x": states[1], "y": states[2]}, {"x": 1.0, "y": 0.7}, **arguments | {"seed": 4}
         )
         assert fingerprint(other.tensors) != fingerprint(first.tensors)
+
+
+def test_one_tensor_under_two_names_has_one_coefficient() -> None:
+    """It is merged once: a coefficient of the other name would be ignored, and the report untrue."""
+    states = [{"embed.weight": (weight := torch.randn(4, 4)), "head.weight": weight} for _ in range(2)]
+    for layers in ({"head": 0.0}, {"embed": 0.5}):
+        with pytest.raises(EvalkitError, match=r"'embed.weight' and 'head.weight' are one tensor \(tied\)"):
+            merge_checkpoints(states[0], {"one": states[1]}, {"one": LayerWeights(1.0, layers)})
+    merged = merge_checkpoints(states[0], {"one": states[1]}, {"one": LayerWeights(1.0, {"head": 0.5, "embed": 0.5})})
+    assert merged.report.sections["head"].coefficients == {"one": (0.5,)}
+
+
+@pytest.mark.parametrize("method", ["ties", "ram_plus"])
+def test_a_survey_counts_a_tied_tensor_once(method: str) -> None:
+    torch.manual_seed(0)
+    base = {"embed.weight": torch.randn(100, 10), "layer.weight": torch.randn(100, 10)}
+    parents = [{key: tensor + 0.3 * torch.randn(100, 10) for key, tensor in base.items()} for _ in range(2)]
+    for parent in parents:
+        parent["layer.weight"][:50] = base["layer.weight"][:50]
+    alone = merge(base, *parents, method=method).tensors
+    tied = [state | {"head.weight": state["embed.weight"]} for state in (base, *parents)]
+    beside = merge(tied[0], tied[1], tied[2], method=method).tensors
+    assert all(torch.equal(beside[key], alone[key]) for key in alone)

@@ -162,6 +162,10 @@ def test_adapters_that_cannot_be_combined(tmp_path: Path) -> None:
     dora = read_adapter(saved(with_adapter(small_model(), use_dora=True, bias="lora_only"), tmp_path / "dora"))
     assert "modules_to_save" in sentence(adapters=[adapters[0], dora])
     assert "'use_dora'" in sentence(adapters=[adapters[0], dora])
+    weight, update = torch.ones(5, 4), LowRank(torch.ones(2, 5), torch.ones(4, 2), 1.0, "embedding")
+    words = Adapter("words", {"words": update}, {"words.weight": weight})  # peft's doing, without any modules_to_save
+    message = sentence(adapters=[words, words])
+    assert "'save_embedding_layers'" in message and "modules_to_save" not in message
 
 
 @settings(max_examples=50, deadline=None)

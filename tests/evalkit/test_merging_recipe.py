@@ -77,6 +77,13 @@ def test_the_order_of_layer_patterns_is_kept(tmp_path: Path) -> None:
         ("dtype: int8\nmodels: [{path: a.pth}]\n", "wrong at 'dtype'"),
         ("models: [{path: a.pth}, {path: b/a.pt}]\n", "two models are called 'a'"),
         ("models: [{path: base.pth}]\n", "cannot be called 'base'"),
+        ("models: [{path: a.pth, weight: 1:30}]\n", "wrong at 'models.0.weight'"),
+        ("models: [{path: a.pth, weight: yes}]\n", "wrong at 'models.0.weight'"),
+        ("models: [{path: a.pth, layers: {early: yes}}]\n", "wrong at 'models.0.layers.early'"),
+        ("seed: 1:30\nmodels: [{path: a.pth}]\n", "wrong at 'seed'"),
+        ("models: [{path: a.pth, weight: 1, weight: 2}]\n", "not YAML at line 1: 'weight' stands there twice"),
+        ("seed: 1\nmodels: [{path: a.pth}]\nseed: 2\n", "not YAML at line 3: 'seed' stands there twice"),
+        ("? [a]\n: 1\n", "not YAML"),
         ("models: [{weight: 1}]\n", "wrong at 'models.0.path'"),
         ("- a\n- b\n", "not a mapping"),
         ("", "not a mapping"),
@@ -89,6 +96,12 @@ def test_the_order_of_layer_patterns_is_kept(tmp_path: Path) -> None:
 )
 def test_bad_recipes_are_refused_in_one_sentence(tmp_path: Path, text: str, words: str) -> None:
     assert words in refusal(write(tmp_path, text))
+
+
+def test_numbers_are_those_that_people_write(tmp_path: Path) -> None:
+    """YAML 1.1 takes 010 for eight and 1e-3 for text."""
+    recipe, _ = read_recipe(write(tmp_path, "models: [{path: a.pth, weight: 1e-3, layers: {a: -.5, b: 010, c: 3}}]\n"))
+    assert recipe.models[0].weights() == LayerWeights(0.001, {"a": -0.5, "b": 10.0, "c": 3.0})
 
 
 def test_files_that_are_no_recipes(tmp_path: Path) -> None:

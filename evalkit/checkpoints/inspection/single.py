@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from evalkit.checkpoints.canonical import AVERAGE, OLD_HALF, WRAPPERS, CanonicalTensors, fingerprint
+from evalkit.checkpoints.canonical import AVERAGE, OLD_HALF, WRAPPERS, CanonicalTensors, fingerprint, is_finite
 from evalkit.checkpoints.inspection.contents import scan, sections_of
 from evalkit.checkpoints.inspection.provenance import METADATA_KEY, find_record
-from evalkit.checkpoints.inspection.report import Contents, File, Inspection, Judgement, Spelling
+from evalkit.checkpoints.inspection.report import Contents, File, Inspection, Judgement, NonFinite, Spelling
 from evalkit.checkpoints.layouts import FOREIGN, recognise
 from evalkit.checkpoints.read_file import stem
 from evalkit.checkpoints.reading import Checkpoint, read_checkpoint
+from evalkit.checkpoints.safe_archive import sha256_sound
 from evalkit.errors import EvalkitError
-from evalkit.files import sha256_file
 from evalkit.registry import ENGINES
 
 PREFIXES = (*WRAPPERS, AVERAGE)
@@ -43,6 +44,7 @@ def inspect_checkpoint(path: Path, name: str | None = None, read: Read = read_ch
         raise EvalkitError(f"{path}: {error}") from error
     files = tuple(_file(part) for part in checkpoint.files)
     contents = scan(checkpoint.tensors)
+    contents = replace(contents, non_finite=(*contents.non_finite, *_unfoldable(weights, contents)))
     engine, system, unknown = _belongs_to(weights)
     provenance, doubts = find_record(path, files, checkpoint.extra)
     return Inspection(
@@ -64,9 +66,17 @@ def inspect_checkpoint(path: Path, name: str | None = None, read: Read = read_ch
     )
 
 
+def _unfoldable(weights: CanonicalTensors, contents: Contents) -> list[NonFinite]:
+    """Effective weights that are not finite although both of their halves are: a direction of zeros has no length."""
+    broken = {found.key for found in contents.non_finite}
+    folded = [key for key in weights.folded if not broken.intersection(weights.origins[key].keys)]
+    made = ((key, weights[key]) for key in folded)
+    return [NonFinite(key, int(w.isnan().sum()), int(w.isinf().sum())) for key, w in made if not is_finite(w)]
+
+
 def _file(path: Path) -> File:
     try:
-        return File(str(path), path.stat().st_size, sha256_file(path))
+        return File(str(path), path.stat().st_size, sha256_sound(path))
     except OSError as error:
         raise EvalkitError(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from error
 

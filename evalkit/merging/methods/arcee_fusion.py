@@ -14,7 +14,7 @@ from evalkit.merging.methods.sums import BLOCK
 FLOOR = 1e-8
 
 
-@merge_method("arcee_fusion", parents=(1, 1))
+@merge_method("arcee_fusion", parents=(1, 1), statistics="sum")
 def arcee_fusion(base: Tensor, tensors: list[Tensor], weights: list[float]) -> Tensor:
     """Arcee Fusion: of one parent only the changes that stand out, by size times divergence of their row.
 

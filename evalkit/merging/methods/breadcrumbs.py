@@ -18,7 +18,7 @@ OPTIONS = {
 }
 
 
-@merge_method("breadcrumbs", options=OPTIONS)
+@merge_method("breadcrumbs", options=OPTIONS, statistics="sum")
 def breadcrumbs(
     base: Tensor, tensors: list[Tensor], weights: list[float], density: float, gamma: float, scale: float
 ) -> Tensor:
@@ -33,7 +33,7 @@ def breadcrumbs(
     return plain_merge(base, tensors, weights, _factors(base, tensors, density, gamma), scale)
 
 
-@merge_method("breadcrumbs_ties", options=OPTIONS | {"normalise": NORMALISE})
+@merge_method("breadcrumbs_ties", options=OPTIONS | {"normalise": NORMALISE}, statistics="agreed")
 def breadcrumbs_ties(
     base: Tensor,
     tensors: list[Tensor],

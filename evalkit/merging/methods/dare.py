@@ -13,7 +13,7 @@ from evalkit.merging.methods.ties import NORMALISE, SCALE
 DENSITY = density_option(0.5)
 
 
-@merge_method("dare_linear", options={"density": DENSITY}, random=True)
+@merge_method("dare_linear", options={"density": DENSITY}, random=True, statistics="sum")
 def dare_linear(
     base: Tensor, tensors: list[Tensor], weights: list[float], generators: list[torch.Generator], density: float
 ) -> Tensor:
@@ -27,7 +27,12 @@ def dare_linear(
     return plain_merge(base, tensors, weights, _factors(tensors, density, generators))
 
 
-@merge_method("dare_ties", options={"density": DENSITY, "normalise": NORMALISE, "scale": SCALE}, random=True)
+@merge_method(
+    "dare_ties",
+    options={"density": DENSITY, "normalise": NORMALISE, "scale": SCALE},
+    random=True,
+    statistics="agreed",
+)
 def dare_ties(
     base: Tensor,
     tensors: list[Tensor],

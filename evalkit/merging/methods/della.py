@@ -19,7 +19,7 @@ OPTIONS = {
 }
 
 
-@merge_method("della", options=OPTIONS, random=True)
+@merge_method("della", options=OPTIONS, random=True, statistics="agreed")
 def della(
     base: Tensor,
     tensors: list[Tensor],
@@ -44,7 +44,7 @@ def della(
     return disjoint_merge(base, tensors, weights, _factors(base, tensors, density, window, generators), scale=scale)
 
 
-@merge_method("della_linear", options=OPTIONS, random=True)
+@merge_method("della_linear", options=OPTIONS, random=True, statistics="sum")
 def della_linear(
     base: Tensor,
     tensors: list[Tensor],

@@ -32,7 +32,7 @@ def linear(base: Tensor | None, tensors: list[Tensor], weights: list[float]) -> 
     return combine(tensors, [weight / total for weight in weights])
 
 
-@merge_method("task_arithmetic", options=ROUNDING)
+@merge_method("task_arithmetic", options=ROUNDING, statistics="sum")
 def task_arithmetic(base: Tensor, tensors: list[Tensor], weights: list[float], rounding: str) -> Tensor:
     """base + sum(w_i (t_i - base)): task vectors, scaled and added.
 
@@ -46,7 +46,7 @@ def task_arithmetic(base: Tensor, tensors: list[Tensor], weights: list[float], r
     return _add_task_vectors(base, tensors, weights, rounding)
 
 
-@merge_method("hierarchical", options=ROUNDING, by_layer=True)
+@merge_method("hierarchical", options=ROUNDING, by_layer=True, statistics="sum")
 def hierarchical(base: Tensor, tensors: list[Tensor], weights: list[float], rounding: str) -> Tensor:
     """base + sum(w_i (t_i - base)) with each layer's own coefficients, which the recipe's layer rules give.
 

@@ -14,7 +14,7 @@ from metrics.options import Option
 EPSILON = Option(1e-5, "a weight is changed where it differs from the base by more than this", low=0.0)
 
 
-@merge_method("ram", options={"epsilon": EPSILON})
+@merge_method("ram", options={"epsilon": EPSILON}, statistics="shared")
 def ram(base: Tensor, tensors: list[Tensor], weights: list[float], epsilon: float) -> Tensor:
     """RAM: where one parent alone changed a weight, its change; where several did, the mean of their changes.
 
@@ -49,6 +49,7 @@ def survey_overlap(stream: Stream, epsilon: float, r: float, alpha: float) -> tu
         "alpha": Option(0.2, "the overlap at which that stops growing", low=0.0),
     },
     survey=survey_overlap,
+    statistics="shared",
 )
 def ram_plus(
     base: Tensor,

@@ -15,6 +15,7 @@ from metrics.options import Option
 @merge_method(
     "sce",
     parents=(2, None),
+    statistics="agreed",
     options={
         "select": Option(1.0, "share of each tensor, where the parents vary most, that is merged", LEAST_DENSITY, 1.0)
     },

@@ -34,6 +34,7 @@ def survey_magnitudes(
         "scale": SCALE,
     },
     survey=survey_magnitudes,
+    statistics="agreed",
 )
 def ties(
     base: Tensor,
