@@ -219,7 +219,8 @@ def problem_sentence(diagnosis: Mapping[str, Any]) -> str | None:
     count, listed = data.get("problem_count") or 0, len(data.get("problems") or ())
     if not count:
         return None
-    said = f"{counted(count)} of {counted(data['clips'])} clips could not be read and count in no number here"
+    said = f"{counted(count)} of {counted(data['clips'])} clips could not be read and count in no figure"
+    said += " but the number of clips"
     if listed < count:
         said += f"; the first {counted(listed)} are listed, clips.parquet in the diagnosis folder names all of them"
     return f"{said}."

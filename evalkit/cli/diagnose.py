@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli import options as o
 from evalkit.errors import EvalkitError
+
+if TYPE_CHECKING:
+    from evalkit.diagnostics.training.diagnosing import Diagnosed
 
 
 def diagnose(
@@ -27,8 +30,8 @@ def diagnose(
         typer.Option(
             "--field",
             metavar="FIELD=NAME",
-            help="How the manifest calls audio, text, speaker, id, start or seconds, where it is not told from the "
-            "usual names: 'speaker=reader_name'; repeatable.",
+            help="How the manifest calls audio, text, speaker, id, start, end or seconds, where it is not told from "
+            "the usual names: 'speaker=reader_name'; repeatable.",
         ),
     ] = None,
     workers: Annotated[
@@ -53,7 +56,11 @@ def diagnose(
     ] = None,
     drop: Annotated[
         list[str] | None,
-        typer.Option("--drop", metavar="FLAG", help="Flags that --fix drops clips for, instead of the usual ones."),
+        typer.Option(
+            "--drop",
+            metavar="FLAG",
+            help="Flags that --fix drops clips for, instead of the usual ones (unreadable clips always go).",
+        ),
     ] = None,
     pick_references: Annotated[
         int | None, typer.Option("--pick-references", min=1, help="Name the N best cloning references of each speaker.")
@@ -105,7 +112,13 @@ def diagnose(
         found = diagnose_set(data, wanted, progress, o.say)
     if as_json:
         print(json.dumps(found.diagnosis, ensure_ascii=False, indent=1))
-        return
+    else:
+        _show(found)
+    if found.failed is not None:
+        raise found.failed
+
+
+def _show(found: Diagnosed) -> None:
     from rich.console import Console
 
     from reports.diagnosis_text import diagnosis_table

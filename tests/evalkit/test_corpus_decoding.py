@@ -150,6 +150,20 @@ def test_channels_are_averaged_and_any_rate_is_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.samples, both.mean(axis=1), atol=1e-4)
 
 
+def test_a_clip_can_be_of_some_channels(tmp_path: Path) -> None:
+    three = np.stack([tone(200), tone(300), tone(400)], axis=1)
+    soundfile.write(tmp_path / "a.wav", three, RATE)
+    keys = {decode(Clip("a", "x", None, File(tmp_path / "a.wav"))).key}
+    for only in ((0,), (2,), (0, 2)):
+        found = decode(Clip("a", "x", None, File(tmp_path / "a.wav", channels=only)))
+        assert found.samples is not None and found.channels == 3
+        np.testing.assert_allclose(found.samples, three[:, list(only)].mean(axis=1), atol=1e-4)
+        keys.add(found.key)
+    assert len(keys) == 4
+    missing = decode(Clip("a", "x", None, File(tmp_path / "a.wav", channels=(3,))))
+    assert missing.problem == "has no channel 3: it has 3, counted from 0"
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "opus"])
 def test_every_format_is_decoded(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"

@@ -70,6 +70,9 @@ def test_no_figure_where_the_metric_did_not_run() -> None:
 
 
 def test_repeats_are_summed_into_their_item() -> None:
-    found = figures(row("a", BOTH, "lakshmi met iyer"), row("a", BOTH, "lakshmi met"), row("b", PLAIN, ""))
-    assert (found["wer_corpus"]["errors"], found["wer_corpus"]["of"]) == (5, 10)
-    assert found["wer_corpus"]["ci95"] is not None
+    rows = [row("a", BOTH, "lakshmi met iyer"), row("a", BOTH, "lakshmi met"), row("b", PLAIN, "")]
+    found = figures(*rows)["wer_corpus"]
+    assert (found["errors"], found["of"]) == (5, 10)
+    rows += [row(name, PLAIN, PLAIN[0].lower().rstrip(".")) for name in "cde"]
+    assert figures(*rows)["wer_corpus"]["ci95"] is None, "six utterances of five items"
+    assert figures(*rows, row("f", BOTH, "lakshmi met iyer"))["wer_corpus"]["ci95"] is not None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -129,6 +130,86 @@ def test_bad_usage_is_one_sentence(what: str, evalkit: Call, tmp_path: Path, mon
     assert not list((tmp_path / "diagnoses").glob("*/*.json*"))
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without networks, which the outcome of an option does not need."""
+    from evalkit.diagnostics.training import diagnosing
+
+    monkeypatch.setattr(diagnosing, "METRICS", ("energy", "signal", "wada_snr"))
+    monkeypatch.setattr(diagnosing, "_embedder", lambda device, judges: (None, []))
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_cannot_be_made_beside_it_costs_no_diagnosis(evalkit: Call, speech: Path, tmp_path: Path) -> None:
+    fix, markdown = tmp_path / "clean.jsonl", tmp_path / "diagnosis.md"
+    asked = ("--mix", "sarah=9,sumit=9", "--fix", fix, "--markdown", markdown)
+    arguments = ("diagnose", speech, "--out", tmp_path / "out", "--judges", "bundled", "--workers", 0, "-q", *asked)
+    result = evalkit(*arguments, "--json")
+    assert result.exit_code == 2 and "asks for more than there is" in result.stderr
+    found = json.loads(result.stdout)
+    assert "mix" not in found and any("asks for more than there is" in notice for notice in found["notices"])
+    (folder,) = (tmp_path / "out").iterdir()
+    assert json.loads((folder / "diagnosis.json").read_text()) == found
+    assert "asks for more than there is" in (folder / "report.html").read_text()
+    assert fix.read_text() and "asks for more than there is" in markdown.read_text()
+    told = evalkit(*arguments)
+    assert told.exit_code == 2 and "asks for more" in told.stderr and "sarah: cannot tell" in told.stdout
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (("--markdown", "file/x.md"), "Cannot write file/x.md"),
+        (("--markdown", "voices/sarah/sarah-1.txt"), "inside the training set"),
+        (("--fix", "x.jsonl", "--mix", "0.001", "--mix-manifest", "x.jsonl"), "would both be written to x.jsonl"),
+    ],
+)
+def test_a_place_that_is_none_is_told_before_anything_is_measured(
+    asked: tuple[str, ...], says: str, evalkit: Call, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(speech, "voices")
+    Path("file").write_text("")
+    result = evalkit("diagnose", "voices", "--judges", "bundled", "--workers", 0, "-q", *asked)
+    assert result.exit_code == 2 and says in result.stderr, result.output
+    assert not Path("diagnoses").exists() and not Path("x.jsonl").exists()
+    assert Path("voices/sarah/sarah-1.txt").read_text() == (speech / "sarah" / "sarah-1.txt").read_text()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_list_of_dropped_clips_that_is_the_set_is_refused(evalkit: Call, speech: Path, tmp_path: Path) -> None:
+    source = tmp_path / "clean.dropped.jsonl"
+    source.write_text(json.dumps({"audio": str(speech / "sarah" / "sarah-1.flac"), "text": "The boats."}))
+    result = evalkit("diagnose", source, "--out", tmp_path / "out", "--fix", tmp_path / "clean.jsonl", "-q")
+    assert result.exit_code == 2 and "the training set itself" in result.stderr
+    assert "The boats." in source.read_text() and not (tmp_path / "clean.jsonl").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_near_copies_and_broken_clips_are_no_evidence(evalkit: Call, tmp_path: Path) -> None:
+    """Recordings, the same ones at half the level, one speaker with copies of them alone, and a broken clip's text."""
+    readings = sorted((FIXTURES / "audio" / "readings").glob("*-right-slt.flac"))[:6]
+    for number, path in enumerate(readings):
+        audio, rate = soundfile.read(path, dtype="float32")
+        for speaker, level in (("anna", 1.0), ("anna", 0.5), ("bert", 0.4)):
+            name = tmp_path / "set" / speaker / f"{number}-{level}.wav"
+            name.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(name, level * audio, rate, subtype="FLOAT")
+            name.with_suffix(".txt").write_text("The cat sat." if speaker == "anna" else "A quick joy.")
+    (tmp_path / "set" / "anna" / "broken.wav").write_bytes(b"RIFF and no more")
+    (tmp_path / "set" / "anna" / "broken.txt").write_text("zebra quagga okapi " * 20)
+    found = diagnosed(evalkit, tmp_path / "set", tmp_path / "out")
+    speakers = {one["name"]: one for one in found["speakers"]}  # type: ignore[attr-defined]
+    anna, bert = speakers["anna"], speakers["bert"]
+    assert (anna["clips"], anna["unreadable"], anna["distinct_clips"], anna["energy"]["clips"]) == (13, 1, 6, 6)
+    assert anna["hours"] == pytest.approx(2 * anna["distinct_hours"])
+    assert anna["words"] == {"unique": 3, "per_clip": 3.0} and anna["phones"]["words"] == 18
+    assert found["all"]["distinct_clips"] == 6 and found["all"]["words"]["unique"] == 3  # type: ignore[index]
+    assert bert["verdict"]["says"] == "Cannot tell: all its clips are copies of clips of anna, with whom they count."
+    assert bert["phones"] is None
+
+
 # A set of short clips, made while it is read: each names its own content, so that no two are alike.
 MANY = """
 import io, json, sys, tarfile
@@ -239,7 +320,10 @@ def test_twenty_thousand_clips_take_the_memory_of_two_thousand(tmp_path: Path) -
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 def test_teacher_speech_at_mixed_levels_is_told_from_one_level_and_noise_is_no_variety(tmp_path: Path) -> None:
-    """One voice says the same sentences at one level, at three levels, and at two levels with noise in the pauses."""
+    """One voice says the same sentences at one level, at three levels, and at two levels with noise in the pauses.
+
+    Three sets: in one they would be near copies of each other.
+    """
     from evalkit.diagnostics.training.diagnosing import Wanted, diagnose_set
 
     rng = np.random.default_rng(3)
@@ -249,19 +333,22 @@ def test_teacher_speech_at_mixed_levels_is_told_from_one_level_and_noise_is_no_v
         audio, rate = soundfile.read(tmp_path / "said.wav")
         noise = rng.normal(size=len(audio)) * np.sqrt(np.mean(audio**2)) * 10 ** (-30 / 20)
         for speaker, steps in levels.items():
-            path = tmp_path / "set" / speaker / f"{number}.wav"
+            path = tmp_path / speaker / f"{number}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             level = 10 ** (steps[number % len(steps)] / 20)
             soundfile.write(path, level * (audio + noise * (speaker == "noisy")), rate, subtype="FLOAT")
     wanted = Wanted(out=tmp_path / "out", workers=0, judges="bundled", dnsmos_clips=2)
-    found = diagnose_set(tmp_path / "set", wanted, lambda total: lambda clips, seconds: None, lambda said: None)
-    verdicts = {one["name"]: one["verdict"] for one in found.diagnosis["speakers"]}
+    speakers: dict[str, Any] = {}
+    for name in levels:
+        found = diagnose_set(tmp_path / name, wanted, lambda total: lambda clips, seconds: None, lambda said: None)
+        (speakers[name],) = found.diagnosis["speakers"]
+    verdicts = {name: one["verdict"] for name, one in speakers.items()}
     assert {name: one["outcome"] for name, one in verdicts.items()} == {
         "even": "collapse",
         "levels": "gain",
         "noisy": "risk",
     }
     assert "only with the sound in pauses" in verdicts["noisy"]["says"]
-    energy = {one["name"]: one["energy"] for one in found.diagnosis["speakers"]}
+    energy = {name: one["energy"] for name, one in speakers.items()}
     assert energy["noisy"]["pauses"] > 0.02 > energy["even"]["pauses"]
     assert energy["noisy"]["std_db"] > energy["noisy"]["speech_std_db"] + 0.5

@@ -14,7 +14,9 @@ from evalkit.decisions.statistics import RESAMPLES, SEED
 from evalkit.diagnostics.training import spread
 from evalkit.diagnostics.training.figures import all_speakers, each_speaker, speaker_figures
 from evalkit.diagnostics.training.gathering import words
+from evalkit.diagnostics.training.outcome import phones_of
 from evalkit.diagnostics.training.rows import rows
+from evalkit.diagnostics.training.verdict import verdict
 from evalkit.errors import EvalkitError
 
 
@@ -110,6 +112,27 @@ def test_copies_count_as_clips_and_hours_and_for_nothing_else(tmp_path: Path) ->
     for key in ("energy", "dnsmos", "clip_s", "histograms", "wada_snr_db"):
         assert often[key] == once[key], key
         assert speaker_figures(copied, None)[key] == once[key], key
+
+
+def test_near_copies_and_unreadable_clips_are_no_evidence_either(tmp_path: Path) -> None:
+    plain = [*many(17), *many(17, speaker="bert")]
+    again = [row | {"id": f"{row['id']}-again", "text": "Other words.", "energy_mean_db": -60.0} for row in plain]
+    bad = clip("bad", text="Zebra quagga okapi.", words=3, problem="gone")
+    copied = [*plain, *again, bad]
+    clips = write_clips(tmp_path, copied)
+    checks = write_checks(tmp_path, copied, {}, near_copy_of={f"{row['id']}-again": row["id"] for row in plain})
+    once = write_clips(tmp_path, plain, "once.parquet")
+    for name, found in [("anna", speaker_figures(clips, "anna", checks)), (None, speaker_figures(clips, None, checks))]:
+        alone = speaker_figures(once, name)
+        assert found.pop("hours") == pytest.approx(2 * alone.pop("hours"))
+        assert (found.pop("clips"), found.pop("unreadable")) == (
+            2 * alone.pop("clips") + 1,
+            1 + alone.pop("unreadable"),
+        )
+        assert found == alone
+    assert [one["distinct_clips"] for one in each_speaker(clips, checks)] == [17, 17]
+    assert phones_of(clips, checks) == phones_of(once)
+    assert verdict(speaker_figures(clips, "anna", checks))["outcome"] == "cannot tell"
 
 
 def _copy(row: dict[str, object], number: int) -> dict[str, object]:

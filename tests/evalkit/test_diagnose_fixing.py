@@ -88,9 +88,10 @@ def test_kept_and_dropped_add_up_and_say_why(tmp_path: Path, flagged: tuple[Path
 
 def test_the_user_chooses_which_flags_drop(tmp_path: Path, flagged: tuple[Path, Path]) -> None:
     found = write_fixed(*flagged, tmp_path / "fixed.jsonl", drop=["quiet", "too long"])
-    assert found["drop"] == ["too long", "quiet"]
-    assert found["flags"] == {"quiet": 1, "too long": 1}
-    assert found["kept"] == 7
+    assert found["drop"] == ["unreadable", "too long", "quiet"]
+    assert found["flags"] == {"unreadable": 1, "quiet": 1, "too long": 1}
+    assert found["kept"] == 6
+    assert all(one["duration"] for one in lines(tmp_path / "fixed.jsonl")), "NeMo reads no clip without a length"
     with pytest.raises(EvalkitError, match=r"nois.*did you mean 'noisy'"):
         write_fixed(*flagged, tmp_path / "fixed.jsonl", drop=["nois"])
 
@@ -124,7 +125,7 @@ def test_the_manifest_is_read_as_the_same_audio(tmp_path: Path, monkeypatch: pyt
     listed = [
         {"audio": "whole.wav", "text": "Whole.", "speaker": "anna", "id": "w", "start": 0, "seconds": 1.125},
         {"audio": "long.wav", "text": "Üben.", "speaker": "bert", "id": "p", "start": 1.234625, "seconds": 2.0005},
-        {"audio": "long.wav", "text": None, "speaker": "bert", "id": "q", "start": 3.5, "seconds": None},
+        {"audio": "long.wav", "text": None, "speaker": "bert", "id": "q", "start": 3.5, "seconds": 1.5},
     ]
     (data / "set.jsonl").write_text("\n".join(json.dumps(one) for one in listed))
     monkeypatch.chdir(tmp_path)
@@ -157,12 +158,23 @@ def test_without_an_exact_start_the_place_is_read_from_where(tmp_path: Path) -> 
     assert manifest.place({"where": "/a.wav from 1e+06 s", "start_s": 1000000.25}) == ("/a.wav", 1000000.25)
 
 
-@pytest.mark.parametrize("where", ["/d/shard-0.tar: a/b.flac", "/d/train-0.parquet row 17", "/d/x.arrow row 0"])
+PACKED = (
+    *("/d/shard-0.tar: a/b.flac", "/d/train-0.parquet row 17", "/d/x.arrow row 0"),
+    *("/d/call.wav channel 1", "/d/call.wav channel 0+1"),
+)
+
+
+@pytest.mark.parametrize("where", PACKED)
 def test_packed_clips_keep_their_place_and_are_announced(tmp_path: Path, where: str) -> None:
     clips = write_clips(tmp_path, [clip("a", where=where), clip("b", where="/d/my row 3.wav")])
     found = write_fixed(clips, None, tmp_path / "fixed.jsonl")
     assert lines(tmp_path / "fixed.jsonl")[0]["audio_filepath"] == where
-    assert found["notices"][0].startswith("Clips that lie inside tars or tables: 1. ")
+    assert found["notices"][0].startswith("Clips inside tars or tables, or of one channel of a file: 1. ")
+
+
+def test_a_part_of_a_channel_keeps_its_place_too() -> None:
+    row = {"where": "/d/call.wav channel 1 from 2.5 s", "start_s": 2.5}
+    assert manifest.is_packed(row) and manifest.place(row) == ("/d/call.wav channel 1", 2.5)
 
 
 def test_names_that_would_not_be_read_again_or_destroy_the_set(tmp_path: Path, flagged: tuple[Path, Path]) -> None:
@@ -179,6 +191,12 @@ def test_names_that_would_not_be_read_again_or_destroy_the_set(tmp_path: Path, f
         with pytest.raises(EvalkitError, match="the list of the training set"):
             write_fixed(*flagged, tmp_path / name, source=tmp_path)
     assert write_fixed(*flagged, tmp_path / "clean.jsonl", source=tmp_path)["kept"] == 3
+    with pytest.raises(EvalkitError, match="there already, inside the training set"):
+        write_fixed(*flagged, tmp_path / "clean.jsonl", source=tmp_path)
+    (tmp_path / "list.dropped.jsonl").write_text("precious")
+    with pytest.raises(EvalkitError, match="the training set itself"):
+        write_fixed(*flagged, tmp_path / "list.jsonl", source=tmp_path / "list.dropped.jsonl")
+    assert (tmp_path / "list.dropped.jsonl").read_text() == "precious"
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(EvalkitError, match="is a folder"):
         write_fixed(*flagged, tmp_path / "folder.jsonl")

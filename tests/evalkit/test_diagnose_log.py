@@ -39,6 +39,17 @@ def test_a_log_cut_anywhere_holds_whole_batches_and_goes_on(tmp_path: Path) -> N
         assert MeasuredLog(log.path).keys == expected | {"e"}
 
 
+@pytest.mark.parametrize(("vectors", "keys"), [(3, "abcd"), (2, "abc"), (1, "ab"), (0, "")])
+def test_a_batch_whose_voices_were_lost_is_dropped_with_those_after_it(tmp_path: Path, vectors: int, keys: str) -> None:
+    log = MeasuredLog(tmp_path / "measured.jsonl")
+    for lines in ([line("a"), line("b", 0)], [line("c", 1)], [line("d", 2)]):
+        log.append(lines)
+    cut = MeasuredLog(log.path, vectors)
+    assert cut.keys == set(keys) and cut.embeddings == vectors
+    cut.append([line("e")])
+    assert MeasuredLog(log.path).keys == {*keys, "e"}
+
+
 def test_damage_in_the_middle_is_not_hidden(tmp_path: Path) -> None:
     log = MeasuredLog(tmp_path / "measured.jsonl")
     for key in "abc":

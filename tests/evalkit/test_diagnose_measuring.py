@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from evalkit.diagnostics.corpus.opening import open_corpus
 from evalkit.diagnostics.training import measuring
 from evalkit.diagnostics.training.measuring import Files, Listed, Measurer
 from evalkit.diagnostics.training.tables import problems, write_clips
+from evalkit.errors import EvalkitError
 from evalkit.pipeline.judges import choose
 from metrics import ClipBatch, ClipInfo
 
@@ -126,6 +129,58 @@ def test_a_kill_anywhere_costs_a_batch_and_changes_no_number(
         assert same(table(files), table(whole))
         vectors = np.fromfile(files.embeddings, np.float32).reshape(-1, 2)
         assert len(vectors) == sum(row["embedding"] is not None for row in table(files))
+
+
+@pytest.mark.parametrize("left", [0, 5, 40])
+def test_clips_whose_voices_a_power_cut_took_are_measured_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """A file of voices that is shorter than the log says is never filled up with zeros."""
+    monkeypatch.setitem(measuring._WINDOW_S, "cpu", 2.0)
+    whole, _ = measured(folder, tmp_path / "out")
+    expected, vectors = table(whole), np.fromfile(whole.embeddings, np.float32).reshape(-1, 2)
+    whole.embeddings.write_bytes(whole.embeddings.read_bytes()[:left])
+    files, again = measured(folder, tmp_path / "out")
+    assert again.measured > 0 and same(table(files), expected)
+    found = np.fromfile(files.embeddings, np.float32).reshape(-1, 2)
+    for row, before in zip(table(files), expected, strict=True):
+        if before["embedding"] is not None:
+            np.testing.assert_array_equal(found[row["embedding"]], vectors[before["embedding"]])  # type: ignore[call-overload]
+
+
+def test_voices_are_on_disk_before_the_log_says_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    measured(folder, tmp_path / "out")
+    assert synced[:2] == ["embeddings.f32", "measured.jsonl"]
+
+
+def test_a_set_of_which_nothing_can_be_read_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"audio": "a.wav"}\n{"audio": "b.wav"}\n')
+    with pytest.raises(EvalkitError, match=rf"None of the 2 clips .* {tmp_path}/a.wav, cannot be read \(No such file"):
+        measured(tmp_path / "m.jsonl", tmp_path / "out")
+
+
+def test_a_set_of_which_nothing_can_be_measured_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    soundfile.write(tmp_path / "set" / "silent.wav", np.zeros(RATE, np.float32), RATE)
+    files, listed = measured(tmp_path / "set", tmp_path / "out")
+    assert (listed.clips, listed.problems) == (1, 1) and problems(files, 9)[0] == 1
+
+
+def test_a_name_that_is_not_utf_8_costs_its_clip_alone(folder: Path, tmp_path: Path) -> None:
+    latin = os.fsdecode("caf\xe9".encode("latin1"))
+    shutil.copy(folder / "anna" / "01.wav", folder / "anna" / f"{latin}.wav")
+    files, listed = measured(folder, tmp_path / "out", workers=1)
+    assert (listed.clips, listed.problems, listed.measured) == (21, 1, 20)
+    (found,) = problems(files, 9)[1]
+    assert found["id"] == "anna/caf\\udce9" and "is not UTF-8" in found["problem"]
 
 
 def test_what_was_measured_is_not_measured_again(folder: Path, tmp_path: Path) -> None:

@@ -140,8 +140,8 @@ def test_packed_clips_are_announced(tmp_path: Path) -> None:
     rows = [row | {"where": f"/d/a.tar: {row['id']}.flac"} for row in (*many(40), *many(40, speaker="bert"))]
     found = plan_mix(write_clips(tmp_path, rows), None, 0.01, tmp_path / "mix.jsonl")
     assert found["notices"] == [
-        f"Clips that lie inside tars or tables: {found['clips']}. Their audio_filepath says where, which no trainer "
-        "opens: take them from there by their id."
+        f"Clips inside tars or tables, or of one channel of a file: {found['clips']}. Their audio_filepath says where, "
+        "which no trainer opens: take them from there by their id."
     ]
 
 

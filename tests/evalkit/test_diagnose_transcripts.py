@@ -99,6 +99,14 @@ def test_what_a_judge_hears_otherwise_stands_out_against_the_usual(tmp_path: Pat
     assert found(tmp_path, table, {name: heard[name] for name in ("one3", "one4")}) == []  # what is usual?
 
 
+def test_a_wrong_text_is_found_however_much_the_usual_word_errors_vary(tmp_path: Path) -> None:
+    """Six clips of a synthetic voice, as pocketsphinx heard them; the third has the text of another."""
+    table = rows(6)
+    wers, cers = (0.0, 0.0, 1.0, 0.33, 0.11, 0.63), (0.0, 0.0, 0.82, 0.2, 0.1, 0.4)
+    heard = {row["id"]: Heard(wer, cer, "x") for row, wer, cer in zip(table, wers, cers, strict=True)}
+    assert [one.id for one in found(tmp_path, table, heard)] == ["one2"]
+
+
 def test_a_list_that_slipped_by_a_line_is_said_of_the_speaker_and_not_of_every_clip(tmp_path: Path) -> None:
     table = rows(10)
     heard = {row["id"]: Heard(0.95, 0.8, "x") for row in table} | {"one1": Heard(4.0, 3.0, "a long story")}

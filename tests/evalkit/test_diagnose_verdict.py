@@ -260,6 +260,28 @@ def test_several_speakers_have_no_common_verdict(tmp_path: Path) -> None:
     assert speakers[0]["verdict"]["advice"][0] == "No clip has to be dropped for its flags."
 
 
+def test_who_has_copies_of_others_clips_alone_is_told_so(tmp_path: Path) -> None:
+    plain = [*many(40), *many(40, speaker="cora", seed=1)]
+    exact = [row | {"id": f"b{n}", "speaker": "bert", "copy_of": row["id"]} for n, row in enumerate(plain[::2])]
+    own = clip("again", "bert", copy_of="b0")
+    near = clip("near", "dora")
+    rows = [*plain, *exact, own, near, clip("bad", "dora", problem="gone")]
+    checks = write_checks(tmp_path, rows, {}, near_copy_of={"near": "anna-0001"})
+    speakers, _ = judge_speakers(write_clips(tmp_path, rows), checks)
+    says = {one["name"]: one["verdict"]["says"] for one in speakers}
+    assert says["bert"] == "Cannot tell: all its clips are copies of clips of anna, cora, with whom they count."
+    assert says["dora"].startswith("Cannot tell: all its clips that can be read are copies of clips of anna,")
+    assert "copies" not in says["anna"]
+
+
+def test_what_is_not_found_is_not_said_not_to_be(tmp_path: Path) -> None:
+    speakers, _ = judge_speakers(write_clips(tmp_path, many(100, spread_db=8.0, moves_db=0.0)), None)
+    assert (
+        "Among the clips that are there no part was found that reaches 13 dB alone."
+        in (speakers[0]["verdict"]["advice"])
+    )
+
+
 def test_a_copy_stands_in_for_a_clip_that_is_dropped() -> None:
     dropping = Dropping()
     plain = {"copy_of": None, "near_copy_of": None, "flags": []}

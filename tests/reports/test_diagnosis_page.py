@@ -129,7 +129,7 @@ def test_texts_from_the_set_cannot_become_markup() -> None:
 def test_no_unreadable_clip_is_lost_silently() -> None:
     page = render(make_diagnosis(several(1), unreadable=24))
     assert all(f"broken/{n:05d}" in page for n in range(24))
-    assert "24 of 144 clips could not be read and count in no number here." in visible(page)
+    assert "24 of 144 clips could not be read and count in no figure but the number of clips." in visible(page)
     many = render(make_diagnosis(several(1), unreadable=2300))
     assert "broken/00999" in many
     assert "the first 1,000 are listed, clips.parquet in the diagnosis folder names all of them" in visible(many)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from evalkit.diagnostics.corpus.texts import writable
+
 
 class Audio(Protocol):
     """Encoded audio somewhere on disk. It travels to the process that decodes it, so it is small until it is read."""
@@ -32,7 +34,7 @@ class Audio(Protocol):
 
 @dataclass(frozen=True)
 class Clip:
-    """id: unique in the set; text: what is said, where that is known."""
+    """id: unique in the set, once `identified`; text: what is said, where that is known."""
 
     id: str
     speaker: str
@@ -42,16 +44,18 @@ class Clip:
 
 @dataclass(frozen=True)
 class File:
-    """A file of its own, or a part of one."""
+    """A file of its own, or a part of one. channels: those that the clip is, from 0; () for all of them."""
 
     path: Path
     start_s: float = 0.0
     seconds: float | None = None
+    channels: tuple[int, ...] = ()
 
     @property
     def where(self) -> str:
+        channels = f" channel {'+'.join(map(str, self.channels))}" if self.channels else ""
         part = f" from {self.start_s:g} s" if self.start_s or self.seconds is not None else ""
-        return f"{self.path}{part}"
+        return writable(f"{self.path}{channels}{part}")
 
     def encoded(self) -> bytes:
         return self.path.read_bytes()
@@ -70,7 +74,7 @@ class Member:
 
     @property
     def where(self) -> str:
-        return f"{self.tar}: {self.name}"
+        return writable(f"{self.tar}: {self.name}")
 
     def encoded(self) -> bytes:
         with self.tar.open("rb") as file:
@@ -93,7 +97,7 @@ class Cell:
 
     @property
     def where(self) -> str:
-        return f"{self.table} row {self.row}"
+        return writable(f"{self.table} row {self.row}")
 
     def encoded(self) -> bytes:
         return self.data

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evalkit.diagnostics.corpus.clip import Audio, Clip, File
+from evalkit.diagnostics.corpus.texts import writable
 from evalkit.files import sha256_file
 
 AT_ONCE = 8  # clips that a worker is given at a time
@@ -35,8 +36,8 @@ Samples = npt.NDArray[np.float32]
 class Decoded:
     """A clip as it was found. key: sha256 of the encoded bytes and the part of them that the clip is; "" if unreadable.
 
-    samples: float32 [samples], channels averaged, at the file's own rate; None for a clip whose key was known, or with
-    a problem. problem: why there is nothing to measure.
+    samples: float32 [samples], the clip's channels averaged, at the file's own rate; None for a clip whose key was
+    known, or with a problem. problem: why there is nothing to measure. channels: of the file.
     """
 
     clip: Clip
@@ -81,6 +82,9 @@ def decode_all(clips: Iterable[Clip], workers: int, known: frozenset[str] = froz
 def decode(clip: Clip, known: frozenset[str] = frozenset()) -> Decoded:
     """Read, hash and decode one clip; what is wrong with it is its `problem`."""
     audio = clip.audio
+    only = _channels(audio)
+    if isinstance(audio, File) and str(audio.path) != writable(str(audio.path)):
+        return Decoded(clip, problem="has a name that is not UTF-8, which no manifest can say: rename it")
     try:
         if _is_part(audio) and isinstance(audio, File):  # of a recording that many clips are cut from
             source: Path | io.BytesIO = audio.path
@@ -99,11 +103,15 @@ def decode(clip: Clip, known: frozenset[str] = frozenset()) -> Decoded:
         with soundfile.SoundFile(source) as file:
             rate, channels = int(file.samplerate), int(file.channels)
             first = file.seek(min(round(audio.start_s * rate), file.frames))
+            if only and max(only) >= channels:
+                return Decoded(clip, key, problem=f"has no channel {max(only)}: it has {channels}, counted from 0")
             count = file.frames - first if audio.seconds is None else round(audio.seconds * rate)
             samples = file.read(count, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         return Decoded(clip, key, problem=f"is no audio that can be decoded ({getattr(error, 'error_string', error)})")
-    mono = samples[:, 0] if channels == 1 else samples.mean(axis=1)
+    if only:
+        samples = samples[:, list(only)]
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     problem = _problem(mono, count, rate)
     return Decoded(clip, key, None if problem else np.ascontiguousarray(mono), rate, channels, problem)
 
@@ -118,13 +126,20 @@ def _problem(mono: Samples, expected: int, rate: int) -> str | None:
 
 
 def _is_part(audio: Audio) -> bool:
-    return bool(audio.start_s) or audio.seconds is not None
+    return bool(audio.start_s) or audio.seconds is not None or bool(_channels(audio))
+
+
+def _channels(audio: Audio) -> tuple[int, ...]:
+    return audio.channels if isinstance(audio, File) else ()
 
 
 def _key(digest: str, audio: Audio) -> str:
     if not _is_part(audio):
         return digest
-    return hashlib.sha256(f"{digest}/{audio.start_s!r}/{audio.seconds!r}".encode()).hexdigest()
+    part = f"{digest}/{audio.start_s!r}/{audio.seconds!r}"
+    if only := _channels(audio):
+        part += f"/{only}"
+    return hashlib.sha256(part.encode()).hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -10,11 +10,15 @@ from evalkit.errors import EvalkitError
 from evalkit.registry import unknown
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "audio": ("audio", "audio_filepath", "audio_path", "path", "file", "file_name", "filename", "wav", "wav_path"),
+    "audio": (
+        *("audio", "audio_filepath", "audio_file", "audio_path", "path"),
+        *("file", "file_name", "filename", "wav", "wav_path"),
+    ),
     "text": ("text", "transcript", "transcription", "sentence", "normalized_text", "text_normalized", "raw_text"),
     "speaker": ("speaker", "speaker_id", "client_id", "spk", "spk_id", "speaker_name", "reader", "reader_id"),
     "id": ("id", "utt_id", "utterance_id", "segment_id", "clip_id", "__key__", "key"),
     "start": ("start", "offset", "start_s", "begin"),
+    "end": ("end", "end_s"),
     "seconds": ("duration", "seconds", "duration_s"),
 }
 """Field -> names, the first that a manifest has counts."""
@@ -29,6 +33,7 @@ class Fields:
     speaker: str | None = None
     id: str | None = None
     start: str | None = None
+    end: str | None = None
     seconds: str | None = None
 
 
@@ -50,6 +55,28 @@ def find_fields(names: Sequence[str], given: Mapping[str, str], origin: str) -> 
             "name it with --field audio=NAME."
         )
     return Fields(audio, **found)
+
+
+def part_of(line: Mapping[str, Any], fields: Fields, origin: str) -> tuple[float, float | None]:
+    """Where in its file a line's clip begins, and how long it is, in seconds; (0, None) for the whole file.
+
+    Raises EvalkitError for a part that has no end, or ends before it begins.
+    """
+    if fields.start is None:  # a length without a start is what a manifest says of a whole file, and no part of it
+        return 0.0, None
+    start = seconds_of(line, fields.start, origin) or 0.0
+    end = seconds_of(line, fields.end, origin)
+    if end is not None:
+        if end <= start:
+            raise EvalkitError(f"{origin}: the clip begins at {start:g} s and ends at {end:g} s.")
+        return start, end - start
+    seconds = seconds_of(line, fields.seconds, origin)
+    if seconds is None and start:
+        raise EvalkitError(
+            f"{origin}: the clip begins at {start:g} s, and neither its length nor its end is said: name the field "
+            "with --field seconds=NAME or --field end=NAME."
+        )
+    return start, seconds
 
 
 def seconds_of(line: Mapping[str, Any], field: str | None, origin: str) -> float | None:

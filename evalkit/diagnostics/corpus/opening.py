@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from evalkit.diagnostics.corpus import kaldi, lhotse, tables, tars
 from evalkit.diagnostics.corpus.clip import Clip
 from evalkit.diagnostics.corpus.folders import clips_of_folder
+from evalkit.diagnostics.corpus.identities import identified
 from evalkit.diagnostics.corpus.manifests import clips_of_csv, clips_of_jsonl, clips_of_ljspeech, is_ljspeech
+from evalkit.diagnostics.corpus.walking import walk
 from evalkit.errors import EvalkitError
+from evalkit.files import AUDIO_SUFFIXES
 
+_HAS_FIELDS = ("CSV manifest", "JSONL manifest", "Hugging Face dataset")
 READS = (
     "a folder of audio, LJSpeech's metadata.csv, a CSV, TSV or JSONL manifest, Kaldi's wav.scp, Lhotse manifests, "
     "a Hugging Face dataset (parquet, arrow) or WebDataset tars"
@@ -41,19 +46,49 @@ def open_corpus(path: Path, fields: Mapping[str, str] | None = None) -> Corpus:
     Raises EvalkitError when nothing that evalkit reads is there; faults in single lines are raised by the pass.
     """
     given = fields or {}
-    if not path.exists():
+    if not os.path.exists(path):
         raise EvalkitError(f"There is no training set at {path}: give {READS}.")
-    if not path.is_dir():
-        return _file(path, given)
-    for name in ("wav.scp", "metadata.csv", "metadata.jsonl"):
-        if (path / name).is_file():
+    corpus = _folder(path, given) if path.is_dir() else _file(path, given)
+    if given and corpus.format not in _HAS_FIELDS:
+        raise EvalkitError(
+            f"--field {'='.join(next(iter(given.items())))}: {path} ({corpus.format}) has no fields to name; "
+            "--field is for manifests and tables."
+        )
+    return replace(corpus, clips=lambda: identified(corpus.clips()))
+
+
+def _folder(path: Path, given: Mapping[str, str]) -> Corpus:
+    for name in ("wav.scp", "metadata.csv", "metadata.jsonl", "metadata.parquet"):
+        if os.path.isfile(path / name):
             return replace(_file(path / name, given), path=path)
     parts = lhotse.parts_of(path)
     if parts.keys() & {lhotse.CUTS, lhotse.RECORDINGS}:
         return Corpus(path, "Lhotse", lambda: lhotse.clips_of_parts(parts))
-    if shards := tables.shards_of(path):
-        return _tables(path, shards, given)
-    if packed := sorted(path.rglob("*.tar")):
+    if saved := tables.saved_in(path):
+        return _tables(path, saved, given)
+    return _found(path, given)
+
+
+def _found(path: Path, given: Mapping[str, str]) -> Corpus:
+    """A folder that no manifest describes, by the kind of files below it."""
+    audio: Path | None = None
+    shards: dict[str, list[Path]] = {".parquet": [], ".tar": []}
+    for place, names in walk(path):
+        for name in names or ():
+            suffix = PurePath(name).suffix.lower()
+            if suffix in shards:
+                shards[suffix].append(place / name)
+            elif suffix in AUDIO_SUFFIXES and audio is None:
+                audio = place / name
+    packed = sorted(shards[".parquet"] or shards[".tar"])
+    if packed and audio is not None:
+        raise EvalkitError(
+            f"{path} holds {packed[0].relative_to(path)} and {audio.relative_to(path)}, and which of the two kinds is "
+            "the training set is not told: name the one file, or a folder without the other kind."
+        )
+    if shards[".parquet"]:
+        return _tables(path, packed, given)
+    if packed:
         return Corpus(path, "WebDataset", lambda: tars.clips_of_tars(packed))
     return Corpus(path, "folder of audio", lambda: clips_of_folder(path))
 

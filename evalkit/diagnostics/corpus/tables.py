@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from evalkit.diagnostics.corpus.clip import Audio, Cell, Clip, File
-from evalkit.diagnostics.corpus.fields import Fields, find_fields, words_of
+from evalkit.diagnostics.corpus.fields import Fields, find_fields, part_of, words_of
 from evalkit.errors import EvalkitError
 
 ROWS = 64  # read at once: audio lies in the rows
 STATE = "state.json"  # in every folder that save_to_disk wrote
 
 
-def shards_of(folder: Path) -> list[Path]:
-    """The shards of a dataset's folder, in order; those of all its splits if it has several; [] if it is none."""
+def saved_in(folder: Path) -> list[Path]:
+    """The files that `save_to_disk` wrote, in order; those of all splits if it has several; [] if it is none."""
     if (folder / STATE).is_file():
         return _arrow_files(folder)
     splits = sorted(place.parent for place in folder.glob(f"*/{STATE}"))
-    if splits:
-        return [path for split in splits for path in _arrow_files(split)]
-    return sorted(folder.rglob("*.parquet"))
+    return [path for split in splits for path in _arrow_files(split)]
 
 
 def clips_of_tables(shards: Sequence[Path], given: Mapping[str, str]) -> Iterator[Clip]:
-    """given: field -> column, where the usual names do not fit. A row without audio is an error that names it."""
+    """given: field -> column, where the usual names do not fit. A row without audio is an error that names it.
+
+    Without a column for it, an id is the shard's name, with the folders that shards differ in, and the row. A part is
+    cut from the file that a row names; of audio in the row itself only if `given` says so, as that usually is the part.
+    """
+    common = Path(os.path.commonpath([shard.parent for shard in shards]))
+    cuts = bool(given.keys() & {"start", "end", "seconds"})
     for shard in shards:
+        name = shard.relative_to(common).with_suffix("").as_posix()
         fields: Fields | None = None
         row = 0
         for batch in _batches(shard):
             fields = fields or find_fields(batch.schema.names, given, str(shard))
             for line in batch.to_pylist():
-                yield _clip(line, fields, shard, row)
+                yield _clip(line, fields, shard, row, name, cuts)
                 row += 1
 
 
@@ -86,19 +92,18 @@ def _reading(shard: Path) -> Iterator[None]:
         raise EvalkitError(f"{shard} cannot be read as a table ({error}).") from error
 
 
-def _clip(line: Mapping[str, Any], fields: Fields, shard: Path, row: int) -> Clip:
+def _clip(line: Mapping[str, Any], fields: Fields, shard: Path, row: int, name: str, cuts: bool) -> Clip:
     held = line[fields.audio]
     named = held.get("path") if isinstance(held, Mapping) else held
-    identity = words_of(line, fields.id) or f"{shard.stem}/{row}"
+    identity = words_of(line, fields.id) or f"{name}/{row}"
     speaker = words_of(line, fields.speaker) or shard.parent.resolve().name
-    return Clip(identity, speaker, words_of(line, fields.text), _audio(held, named, shard, row))
-
-
-def _audio(held: Any, named: Any, shard: Path, row: int) -> Audio:
-    if isinstance(held, Mapping) and held.get("bytes"):
-        return Cell(shard, row, held["bytes"])
-    if isinstance(held, bytes):
-        return Cell(shard, row, held)
-    if isinstance(named, str) and named:
-        return File(shard.parent / named)
-    raise EvalkitError(f"{shard} row {row} has neither audio nor the path of a file with it.")
+    audio: Audio
+    data = held.get("bytes") if isinstance(held, Mapping) else held
+    if isinstance(data, bytes) and data:
+        start, seconds = part_of(line, fields, f"{shard} row {row}") if cuts else (0.0, None)
+        audio = Cell(shard, row, data, start, seconds)
+    elif isinstance(named, str) and named:
+        audio = File(shard.parent / named, *part_of(line, fields, f"{shard} row {row}"))
+    else:
+        raise EvalkitError(f"{shard} row {row} has neither audio nor the path of a file with it.")
+    return Clip(identity, speaker, words_of(line, fields.text), audio)

@@ -120,7 +120,7 @@ def _keeping(left: Remaining, floor: float) -> str:
     frames, means, stds, _, seconds = left.kept().T
     part = variable_part(frames, means, stds, seconds, floor)
     if part is None:
-        return f"No part of the clips that are there reaches {floor:g} dB alone."
+        return f"Among the clips that are there no part was found that reaches {floor:g} dB alone."
     return (
         f"Of the clips that are there, {part.clips:,} ({_hours(part.seconds / 3600)}) reach {floor:g} dB alone: those "
         f"whose frames lie {part.least_db:.1f} dB or more (root mean square) from {part.centre_db:.1f} dBFS. The "

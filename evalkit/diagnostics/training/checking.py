@@ -34,9 +34,8 @@ def check(
     dimension, judge: of the embeddings (`Embedder`); heard: by id, what a judge heard of clips.
     """
     chosen = thresholds or Thresholds()
-    usual = levels(clips)
-    copies = near_copies(clips)
-    copy = next(copies, None)
+    copies = dict(near_copies(clips))
+    usual = levels(clips, frozenset(map(hash, copies)))
     texts = mismatches(clips, heard)
     text = next(texts, None)
     voices = outliers(embeddings, clips, dimension, judge)
@@ -44,11 +43,9 @@ def check(
         for row, voice in zip(
             batch.to_pylist(), voices, strict=False
         ):  # rows run out first: a batch ends before they do
-            mine_of = copy[1] if copy is not None and copy[0] == row["id"] else None
-            copy = next(copies, None) if mine_of is not None else copy
             mismatch = text if text is not None and text.id == row["id"] else None
             text = next(texts, None) if mismatch is not None else text
-            checks = Checks(mine_of, voice.wrong, mismatch is not None, usual.get(row["speaker"]))
+            checks = Checks(copies.get(row["id"]), voice.wrong, mismatch is not None, usual.get(row["speaker"]))
             yield _row(row, checks, voice, mismatch, chosen)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,6 @@ from evalkit.diagnostics.training.checking import check
 from evalkit.diagnostics.training.embeddings import Embedder
 from evalkit.diagnostics.training.fixing import write_fixed
 from evalkit.diagnostics.training.hearing import hear, sample
-from evalkit.diagnostics.training.manifest import check_name
 from evalkit.diagnostics.training.measuring import MEASURES, METRICS, PITCH_CLIPS, Files, Listed, Measurer, Progress
 from evalkit.diagnostics.training.mixing import plan_mix, read_mix
 from evalkit.diagnostics.training.outcome import flag_summary, phones_of, play, write_checks
@@ -25,6 +25,7 @@ from evalkit.diagnostics.training.published import as_rows
 from evalkit.diagnostics.training.rows import DROPPED, known_flags
 from evalkit.diagnostics.training.speakers import judge_speakers
 from evalkit.diagnostics.training.tables import problems, write_clips
+from evalkit.diagnostics.training.targets import check_manifest, check_targets, dropped_beside
 from evalkit.diagnostics.training.transcripts import Heard, usual_wers
 from evalkit.diagnostics.training.transcripts import notices as transcript_notices
 from evalkit.errors import EvalkitError
@@ -70,12 +71,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """diagnosis: what is in `diagnosis.json`; measured_s: seconds of audio that this start measured, in elapsed_s."""
+    """diagnosis: what is in `diagnosis.json`; measured_s: seconds of audio that this start measured, in elapsed_s.
+
+    failed: why something that was asked for beside the diagnosis could not be made. The diagnosis stands all the same:
+    show it, then raise this.
+    """
 
     files: Files
     diagnosis: Mapping[str, Any]
     measured_s: float
     elapsed_s: float
+    failed: EvalkitError | None = None
 
     def lines(self) -> list[str]:
         """What to tell the user after the table."""
@@ -104,19 +110,22 @@ class Diagnosed:
 def diagnose_set(data: Path, wanted: Wanted, start: Start, say: Say) -> Diagnosed:
     """Diagnose a training set; an interrupted diagnosis goes on where it stopped.
 
-    Raises EvalkitError on bad input, before anything is measured wherever that is possible.
+    Raises EvalkitError on bad input, before anything is measured wherever that is possible; what only the measured
+    clips tell (a mix of speakers that are not there) is in `Diagnosed.failed`.
     """
     known_flags(wanted.drop or DROPPED)
     mixed = read_mix(wanted.mix) if wanted.mix is not None else None
     for manifest in (wanted.fix, wanted.mix_manifest):
         if manifest is not None:
-            check_name(manifest, data)
+            check_manifest(manifest, data)
     corpus = open_corpus(data, wanted.fields)
     device = pick_device(wanted.device)
     choices = choose(METRICS, wanted.judges, device)
     embedder, without = _embedder(device, wanted.judges)
     heard_by = choose(("wer",), wanted.judges, device)[0] if wanted.transcripts else None
     files = _files(corpus, wanted, choices, embedder)
+    own = (*vars(files).values(), _heard_log(files))
+    check_targets(_targets(wanted), data, [path.resolve() for path in own])
     with RunFolder(files.folder).locked():
         began = time.monotonic()
         listed = _measure(corpus, files, wanted, choices, embedder, device, start)
@@ -127,7 +136,7 @@ def diagnose_set(data: Path, wanted: Wanted, start: Start, say: Say) -> Diagnose
         dimension, encoder = (embedder.dimension, embedder.judge) if embedder else (1, "bundled")
         write_checks(files, check(files.clips, files.embeddings, dimension, encoder, heard))
         speakers, whole = judge_speakers(files.clips, files.checks)
-        phones = phones_of(files.clips)
+        phones = phones_of(files.clips, files.checks)
         for one in (*speakers, whole):
             one["phones"] = phones.get(one["name"])
         count, named = problems(files, PROBLEMS)
@@ -150,9 +159,15 @@ def diagnose_set(data: Path, wanted: Wanted, start: Start, say: Say) -> Diagnose
             "flags": flag_summary(files),
             "notices": notices,
         }
-        diagnosis |= _extras(files, wanted, mixed, data)
-        _write(files, corpus, diagnosis, wanted)
-    return Diagnosed(files, diagnosis, listed.seconds, elapsed)
+        errors: list[EvalkitError] = []
+        for name, make in _extras(files, wanted, mixed, data).items():
+            with _collected(errors, notices):
+                diagnosis[name] = make()
+        _write(files, corpus, diagnosis)
+        with _collected(errors, notices):
+            _write_markdown(diagnosis, wanted.markdown)
+    failed = EvalkitError(" ".join(map(str, errors))) if errors else None
+    return Diagnosed(files, diagnosis, listed.seconds, elapsed, failed)
 
 
 def _embedder(device: str, judges: Judges) -> tuple[Embedder | None, list[str]]:
@@ -223,7 +238,7 @@ def _hear(
         return None
     say(f"Listening to {wanted.transcripts} clips of each speaker.")
     chosen = sample(corpus.clips(), wanted.transcripts)
-    heard = hear(corpus.clips(), chosen, judge, files.folder / "heard.jsonl", device)
+    heard = hear(corpus.clips(), chosen, judge, _heard_log(files), device)
     notices += [
         *([f"texts: {judge.notice}"] if judge.notice else []),
         *transcript_notices(usual_wers(files.clips, heard)),
@@ -231,25 +246,55 @@ def _hear(
     return heard
 
 
-def _extras(files: Files, wanted: Wanted, mixed: Any, data: Path) -> dict[str, Any]:
-    """What was asked for beside the diagnosis itself."""
-    made: dict[str, Any] = {}
-    if wanted.fix is not None:
-        made["fix"] = write_fixed(files.clips, files.checks, wanted.fix, wanted.drop or DROPPED, data)
-    if wanted.pick_references is not None:
-        made["references"] = pick_references(files.clips, files.checks, wanted.pick_references)
+def _heard_log(files: Files) -> Path:
+    return files.folder / "heard.jsonl"
+
+
+def _targets(wanted: Wanted) -> dict[str, Path]:
+    """The files that the user named, by what they are for."""
+    named = {
+        "--fix": wanted.fix,
+        "the list of what --fix drops": dropped_beside(wanted.fix) if wanted.fix is not None else None,
+        "--mix-manifest": wanted.mix_manifest,
+        "--markdown": wanted.markdown,
+    }
+    return {name: path for name, path in named.items() if path is not None}
+
+
+def _extras(files: Files, wanted: Wanted, mixed: Any, data: Path) -> dict[str, Callable[[], Any]]:
+    """What was asked for beside the diagnosis itself: name in the diagnosis -> how to make it."""
+    made: dict[str, Callable[[], Any]] = {}
+    clips, checks = files.clips, files.checks
+    if (fix := wanted.fix) is not None:
+        made["fix"] = lambda: write_fixed(clips, checks, fix, wanted.drop or DROPPED, data)
+    if (count := wanted.pick_references) is not None:
+        made["references"] = lambda: pick_references(clips, checks, count)
     if mixed is not None:
-        made["mix"] = plan_mix(files.clips, files.checks, mixed, wanted.mix_manifest, source=data)
+        made["mix"] = lambda: plan_mix(clips, checks, mixed, wanted.mix_manifest, source=data)
     return made
 
 
-def _write(files: Files, corpus: Corpus, diagnosis: Mapping[str, Any], wanted: Wanted) -> None:
+@contextmanager
+def _collected(errors: list[EvalkitError], notices: list[str]) -> Iterator[None]:
+    """What cannot be made costs nothing of what was measured: the diagnosis says so, and the error waits."""
+    try:
+        yield
+    except EvalkitError as error:
+        errors.append(error)
+        notices.append(str(error))
+
+
+def _write(files: Files, corpus: Corpus, diagnosis: Mapping[str, Any]) -> None:
     from reports.diagnosis_findings import to_hear
     from reports.diagnosis_page import render_diagnosis
-    from reports.diagnosis_text import render_diagnosis_markdown
 
     players, rows = play(files, corpus, to_hear(diagnosis))
     write_atomically(files.report, render_diagnosis(diagnosis, as_rows(), players, rows))
-    if wanted.markdown is not None:
-        write_atomically(wanted.markdown, render_diagnosis_markdown(diagnosis))
     write_json(files.diagnosis, diagnosis)
+
+
+def _write_markdown(diagnosis: Mapping[str, Any], path: Path | None) -> None:
+    from reports.diagnosis_text import render_diagnosis_markdown
+
+    if path is not None:
+        write_atomically(path, render_diagnosis_markdown(diagnosis))

@@ -19,18 +19,19 @@ KEPT = ("energy_active_frames", "energy_mean_db", "energy_std_db", "dnsmos_ovrl"
 
 
 class Dropping:
-    """Decides clip by clip, in the order of the set. flags: those that drop a clip.
+    """Decides clip by clip, in the order of the set. flags: those that drop a clip; "unreadable" always does.
 
-    The first copy of a clip that was dropped for another reason takes its place: nothing is lost for being there twice.
+    A clip that cannot be read has no length, and nothing that a trainer could open. The first copy of a clip that was
+    dropped for another reason takes its place: nothing is lost for being there twice.
     """
 
     def __init__(self, flags: Iterable[str] = DROPPED) -> None:
-        self._flags = frozenset(flags)
+        self.flags = frozenset(flags) | {"unreadable"}
         self._lost: set[int] = set()  # hashes of ids of dropped clips that a copy may stand in for
 
     def reasons(self, row: Mapping[str, Any]) -> list[str]:
         """The flags that drop a row of `rows.rows`; none: it is kept."""
-        found = [flag for flag in row["flags"] if flag in self._flags]
+        found = [flag for flag in row["flags"] if flag in self.flags]
         if any(flag not in _COPIES for flag in found):
             self._lost.add(hash(row["id"]))
             return found

@@ -17,7 +17,7 @@ from evalkit.diagnostics.training.gathering import (
     of_each,
     of_speaker,
 )
-from evalkit.diagnostics.training.rows import Floats, all_speakers
+from evalkit.diagnostics.training.rows import Floats, all_speakers, near_copies_in
 from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
 from evalkit.diagnostics.training.spread import in_speech, measure
 from metrics.wada_table import DB_FIRST, DB_LAST
@@ -27,11 +27,12 @@ __all__ = ["ALL", "all_speakers", "each_speaker", "speaker_figures"]
 ALL = "all speakers"
 
 
-def speaker_figures(clips: Path, speaker: str | None) -> dict[str, Any]:
+def speaker_figures(clips: Path, speaker: str | None, checks: Path | None = None) -> dict[str, Any]:
     """What is said of a speaker, but for verdict and phones; speaker None: of the whole set.
 
-    `clips` and `hours` count everything that is in the set. All other figures count audio that is there twice once, and
-    leave out clips without a value; a figure that no clip has is None. energy: levels of frames (25 ms every 10 ms,
+    `clips`, `hours`, `copies` and `unreadable` count everything that is in the set. All other figures count audio that
+    is there twice once (near copies are known where there are checks), and leave out clips that cannot be read and
+    clips without a value; a figure that no clip has is None. energy: levels of frames (25 ms every 10 ms,
     dBFS, within 40 dB of their clip's loudest) pooled over all clips; std divides by the number of frames;
     speech_std_db is that of the frames in speech, pauses the share of the others. Other sd divide by the number of
     clips less one. Intervals: 95 %, by a seeded bootstrap over clips. clip_s: s. wada_snr_db: dB; clips at an end of
@@ -39,12 +40,13 @@ def speaker_figures(clips: Path, speaker: str | None) -> dict[str, Any]:
     5th and 95th percentile. speaking_rate: words per second of speech. silence_ratio, clipping_ratio: share of all the
     audio. bandwidth: Hz; low is the 5th percentile.
     """
-    return _figures(speaker, *(of_all(clips) if speaker is None else of_speaker(clips, speaker)))
+    near = near_copies_in(checks)
+    return _figures(speaker, *(of_all(clips, near) if speaker is None else of_speaker(clips, speaker, near)))
 
 
-def each_speaker(clips: Path) -> Iterator[dict[str, Any]]:
+def each_speaker(clips: Path, checks: Path | None = None) -> Iterator[dict[str, Any]]:
     """`speaker_figures` of every speaker, in the order of their names; holds the numbers of one at a time."""
-    for name, totals, numbers in of_each(clips):
+    for name, totals, numbers in of_each(clips, near_copies_in(checks)):
         yield _figures(name, totals, numbers)
 
 
@@ -60,6 +62,7 @@ def _figures(speaker: str | None, totals: Totals, numbers: Numbers) -> dict[str,
         "name": ALL if speaker is None else speaker,
         "clips": totals.clips,
         "hours": totals.seconds / 3600,
+        "distinct_clips": totals.distinct,
         "distinct_hours": float(np.nansum(_one(numbers, "seconds"))) / 3600,
         "copies": totals.copies,
         "unreadable": totals.unreadable,

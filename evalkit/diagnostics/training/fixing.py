@@ -11,20 +11,23 @@ from evalkit.diagnostics.training import manifest
 from evalkit.diagnostics.training.dropping import Dropping
 from evalkit.diagnostics.training.flags import KINDS
 from evalkit.diagnostics.training.rows import DROPPED, known_flags, rows
+from evalkit.diagnostics.training.targets import check_manifest, dropped_beside
 
 
 def write_fixed(
     clips: Path, checks: Path | None, out: Path, drop: Iterable[str] = DROPPED, source: Path | None = None
 ) -> dict[str, Any]:
-    """Write `x.jsonl` and, beside it, `x.dropped.jsonl`. drop: flags that drop a clip; source: the set, kept as it is.
+    """Write `x.jsonl` and, beside it, `x.dropped.jsonl`. source: the set, kept as it is.
+
+    drop: flags that drop a clip; one that cannot be read is always dropped.
 
     kept + dropped = clips. flags: how many clips each flag drops; where several do, all count. Raises EvalkitError for
-    an unknown flag, a name that does not end in .jsonl, and what cannot be written.
+    an unknown flag, what `check_manifest` refuses, and what cannot be written.
     """
-    flags = known_flags(drop)
-    manifest.check_name(out, source)
-    dropping = Dropping(flags)
-    dropped_file = out.with_suffix(".dropped.jsonl")
+    dropping = Dropping(known_flags(drop))
+    dropped_file = dropped_beside(out)
+    for path in (out, dropped_file):
+        check_manifest(path, source)
     counts: Counter[str] = Counter()
     seconds = {True: 0.0, False: 0.0}
     kinds: Counter[str] = Counter()
@@ -50,7 +53,7 @@ def write_fixed(
         "hours_kept": seconds[False] / 3600,
         "hours_dropped": seconds[True] / 3600,
         "flags": dict(kinds.most_common()),
-        "drop": [flag for flag in KINDS if flag in flags],
+        "drop": [flag for flag in KINDS if flag in dropping.flags],
         "notices": _notices(counts),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.diagnostics.training.robust import centres_and_spreads
-from evalkit.diagnostics.training.rows import batches
+from evalkit.diagnostics.training.rows import EVIDENCE, batches, evidence
 
 KINDS = (
     *("unreadable", "copy", "near copy", "wrong speaker", "transcript", "clipped", "upsampled", "noisy", "silence"),
@@ -81,14 +81,18 @@ class Checks:
 LEVEL_MIN_CLIPS = 5
 
 
-def levels(clips: Path) -> dict[str, Level]:
-    """Usual level of each speaker with at least `LEVEL_MIN_CLIPS` distinct clips."""
+def levels(clips: Path, near: Set[int] = frozenset()) -> dict[str, Level]:
+    """Usual level of each speaker with at least `LEVEL_MIN_CLIPS` distinct clips. near: hashes of ids of near copies.
+
+    A near copy is often a clip at another level: it says nothing of how loud the speaker usually is.
+    """
     numbers: dict[str, int] = {}
     values: list[float] = []
     owners: list[int] = []
-    for batch in batches(clips, ["speaker", "energy_clip_db"], distinct=True):
+    for batch in batches(clips, ["speaker", "energy_clip_db", *EVIDENCE]):
+        first = evidence(batch, near)
         for speaker, level in zip(
-            batch.column("speaker").to_pylist(), batch.column("energy_clip_db").to_pylist(), strict=True
+            first.column("speaker").to_pylist(), first.column("energy_clip_db").to_pylist(), strict=True
         ):
             if level is not None:
                 values.append(level)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evalkit.diagnostics.training.rows import Floats, batches
+from evalkit.diagnostics.training.rows import EVIDENCE, Floats, batches, evidence
 from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
 from evalkit.diagnostics.training.tables import database
 
@@ -24,15 +24,12 @@ HISTOGRAMS = (
 )
 _OTHERS = ("f0_range_st", "silence_ratio", "clipping_ratio", "bandwidth_hz", "words", "sample_rate")
 COLUMNS = tuple(dict.fromkeys((*ENERGY, *SPEECH, *HISTOGRAMS, *_OTHERS)))
-_TOTALS = ("speaker", "seconds", "copy_of", "problem", "text")
+_TOTALS = (*EVIDENCE, "speaker", "seconds", "text")
 _BETWEEN = re.compile(r"[\s–—…/]+")
 
 
 class Numbers(Protocol):
-    """Columns of distinct clips as float64, NaN where there is no value.
-
-    A clip with the content of an earlier one is left out: repeated audio is no further evidence.
-    """
+    """Columns of the clips that are evidence (`rows.evidence`) as float64, NaN where there is no value."""
 
     def together(self, *columns: str) -> list[Floats]:
         """Several columns of the same clips."""
@@ -41,20 +38,26 @@ class Numbers(Protocol):
 
 @dataclass
 class Totals:
-    """Of everything in the set. parts: what stands between blanks in the texts, so that each is looked at once."""
+    """Of everything in the set. distinct: clips that are evidence, whose texts alone count.
+
+    parts: what stands between blanks in the texts, so that each is looked at once.
+    """
 
     clips: int = 0
+    distinct: int = 0
     seconds: float = 0.0
     copies: int = 0
     unreadable: int = 0
     _parts: set[str] = field(default_factory=set)
 
-    def add(self, batch: Any) -> None:
+    def add(self, batch: Any, first: Any) -> None:
+        """first: what of the batch is evidence."""
         self.clips += batch.num_rows
+        self.distinct += first.num_rows
         self.copies += batch.num_rows - batch.column("copy_of").null_count
         self.unreadable += batch.num_rows - batch.column("problem").null_count
         self.seconds += float(np.nansum(_floats(batch, "seconds")))
-        for text in batch.column("text").to_pylist():
+        for text in first.column("text").to_pylist():
             if text:
                 self._parts.update(_BETWEEN.split(text.casefold()))
 
@@ -69,10 +72,9 @@ class Held:
     def __init__(self) -> None:
         self._columns = {column: array("d") for column in COLUMNS}
 
-    def add(self, batch: Any) -> None:
-        distinct = batch.filter(batch.column("copy_of").is_null())
+    def add(self, first: Any) -> None:
         for column, values in self._columns.items():
-            values.frombytes(_floats(distinct, column).tobytes())
+            values.frombytes(_floats(first, column).tobytes())
 
     def together(self, *columns: str) -> list[Floats]:
         return [np.frombuffer(self._columns[column], dtype=np.float64) for column in columns]
@@ -81,33 +83,36 @@ class Held:
 class Whole:
     """Columns of the whole set, read when they are asked for, so that those in use alone take memory."""
 
-    def __init__(self, clips: Path) -> None:
+    def __init__(self, clips: Path, near: Set[int]) -> None:
         self._clips = clips
+        self._near = near
 
     def together(self, *columns: str) -> list[Floats]:
         parts: list[list[Floats]] = [[] for _ in columns]
-        for batch in batches(self._clips, columns, distinct=True):
+        for batch in batches(self._clips, list(dict.fromkeys((*columns, *EVIDENCE)))):
+            first = evidence(batch, self._near)
             for part, column in zip(parts, columns, strict=True):
-                part.append(_floats(batch, column))
+                part.append(_floats(first, column))
         return [np.concatenate(part) if part else np.empty(0) for part in parts]
 
 
-def of_speaker(clips: Path, speaker: str) -> tuple[Totals, Numbers]:
+def of_speaker(clips: Path, speaker: str, near: Set[int]) -> tuple[Totals, Numbers]:
     totals, numbers = Totals(), Held()
     for batch in batches(clips, _wanted(), speaker):
-        totals.add(batch)
-        numbers.add(batch)
+        first = evidence(batch, near)
+        totals.add(batch, first)
+        numbers.add(first)
     return totals, numbers
 
 
-def of_all(clips: Path) -> tuple[Totals, Numbers]:
+def of_all(clips: Path, near: Set[int]) -> tuple[Totals, Numbers]:
     totals = Totals()
     for batch in batches(clips, _TOTALS):
-        totals.add(batch)
-    return totals, Whole(clips)
+        totals.add(batch, evidence(batch, near))
+    return totals, Whole(clips, near)
 
 
-def of_each(clips: Path) -> Iterator[tuple[str, Totals, Numbers]]:
+def of_each(clips: Path, near: Set[int]) -> Iterator[tuple[str, Totals, Numbers]]:
     """Every speaker in the order of their names, however their clips are mixed in the set, in one pass."""
     name: str | None = None
     totals, numbers = Totals(), Held()
@@ -118,8 +123,9 @@ def of_each(clips: Path) -> Iterator[tuple[str, Totals, Numbers]]:
                     if name is not None:
                         yield name, totals, numbers
                     name, totals, numbers = here, Totals(), Held()
-                totals.add(part)
-                numbers.add(part)
+                first = evidence(part, near)
+                totals.add(part, first)
+                numbers.add(first)
     if name is not None:
         yield name, totals, numbers
 

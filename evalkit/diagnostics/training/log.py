@@ -17,12 +17,16 @@ _BATCH = "batch"  # [number of the batch, its size]
 class MeasuredLog:
     """keys: what the log holds. Opening it drops a batch that a kill cut short; no line is kept in memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vectors: int | None = None) -> None:
+        """vectors: rows that the embeddings file holds. Batches whose rows were lost are dropped, to be measured again.
+
+        Raises EvalkitError for a log that cannot be written, or is damaged in the middle.
+        """
         self.path = path
         self.keys: set[str] = set()
         self.embeddings = 0  # rows of the embeddings file that the log knows of
         self._next_batch = 0
-        self._recover()
+        self._recover(vectors)
 
     def append(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch and sync it to disk. Raises EvalkitError on a full or unwritable disk."""
@@ -37,21 +41,27 @@ class MeasuredLog:
 
     def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
         self.keys.update(line["key"] for line in lines)
-        self.embeddings += sum(line["embedding"] is not None for line in lines)
+        self.embeddings += _rows(lines)
 
-    def _recover(self) -> None:
-        if not self.path.exists():
-            return
+    def _recover(self, vectors: int | None) -> None:
+        with disk_errors(self.path):
+            self.path.touch()
         whole = 0
         with self.path.open("rb") as file:
             for batch, end in _batches(file):
                 if batch[0][_BATCH][0] != self._next_batch:
                     raise EvalkitError(f"{self.path} is damaged: move the folder away and diagnose again.")
+                if vectors is not None and self.embeddings + _rows(batch) > vectors:
+                    break
                 self._take(batch)
                 self._next_batch += 1
                 whole = end
         with disk_errors(self.path), self.path.open("r+b") as file:
             file.truncate(whole)
+
+
+def _rows(lines: Sequence[Mapping[str, Any]]) -> int:
+    return sum(line["embedding"] is not None for line in lines)
 
 
 def _batches(file: IO[bytes]) -> Iterator[tuple[list[dict[str, Any]], int]]:

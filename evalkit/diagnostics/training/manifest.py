@@ -11,18 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evalkit.diagnostics.corpus.lhotse import CUTS, RECORDINGS, SUPERVISIONS
 from evalkit.diagnostics.training.rows import has_column
-from evalkit.errors import EvalkitError
 from evalkit.files import disk_errors
 
 COLUMNS = ("where", "text", "seconds")
 PACKED = (
-    "Clips that lie inside tars or tables: {count:,}. Their audio_filepath says where, which no trainer opens: take "
-    "them from there by their id."
+    "Clips inside tars or tables, or of one channel of a file: {count:,}. Their audio_filepath says where, "
+    "which no trainer opens: take them from there by their id."
 )
 _PART = re.compile(r" from (\d[\d.e+-]*) s$")
-_INSIDE = re.compile(r"(\.tar: .|\.(parquet|arrow) row \d+$)")
+_INSIDE = re.compile(r"(\.tar: .|\.(parquet|arrow) row \d+$| channel \d+(\+\d+)*( from \d[\d.e+-]* s)?$)")
 
 Write = Callable[[Mapping[str, Any]], None]
 
@@ -56,22 +54,6 @@ def place(row: Mapping[str, Any]) -> tuple[str, float]:
 
 def is_packed(row: Mapping[str, Any]) -> bool:
     return bool(_INSIDE.search(str(row["where"])))
-
-
-def check_name(out: Path, source: Path | None) -> None:
-    """Raises EvalkitError for a name under which the manifest could not be read again, or would be taken for the set.
-
-    source: the training set, a file or a folder.
-    """
-    if out.suffix != ".jsonl":
-        raise EvalkitError(f"{out}: the manifest is JSON lines; give it a name that ends in .jsonl.")
-    if out.is_dir():
-        raise EvalkitError(f"{out} is a folder: name a file for the manifest.")
-    if source is not None and source.exists() and out.exists() and out.samefile(source):
-        raise EvalkitError(f"{out} is the training set itself: give the new manifest another name.")
-    listed = out.name == "metadata.jsonl" or any(kind in out.name for kind in (CUTS, RECORDINGS, SUPERVISIONS))
-    if listed and source is not None and source.is_dir() and out.parent.resolve() == source.resolve():
-        raise EvalkitError(f"{out} would be read as the list of the training set: give it another name.")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from evalkit.diagnostics.training.fingerprints import fingerprint
 from evalkit.diagnostics.training.log import MeasuredLog
 from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
 from evalkit.diagnostics.training.speech_levels import speech_levels
+from evalkit.errors import EvalkitError
 from evalkit.files import disk_errors
 from evalkit.pipeline.audio import unusable
 from evalkit.pipeline.judges import Choice
@@ -107,7 +109,7 @@ class Measurer:
         device: str,
         sampled: Mapping[str, int] | None = None,
     ) -> None:
-        self._log = MeasuredLog(files.measured)
+        self._log = MeasuredLog(files.measured, _vectors(files.embeddings, embedder))
         self._files = files
         self._embedder = embedder
         self._device = torch.device(device).type
@@ -119,24 +121,29 @@ class Measurer:
         self._windows: dict[int, _Window] = {}
         self._waiting: set[str] = set()  # keys in the windows
         if embedder is not None:
-            _cut_to(files.embeddings, self._log.embeddings * embedder.dimension * 4)
+            _cut_to(files.embeddings, self._log.embeddings * _row_size(embedder))
 
     def measure(self, clips: Iterable[Clip], workers: int, progress: Progress) -> Listed:
-        """One pass over the set. Every clip gets a line in `clips.jsonl`, in order; each content is measured once."""
+        """One pass over the set. Every clip gets a line in `clips.jsonl`, in order; each content is measured once.
+
+        Raises EvalkitError when no clip of the set can be read.
+        """
         listed = Listed()
         numbers: dict[str, int] = {}
         known = frozenset(self._log.keys)
+        unread, first = 0, None
         with ExitStack() as stack:
             for scorer in self._scorers.values():
                 stack.enter_context(scorer)
             stack.enter_context(disk_errors(self._files.listed))
-            lines = stack.enter_context(self._files.listed.open("w"))
+            lines = stack.enter_context(self._files.listed.open("w", encoding="utf-8"))
             for one in decode_all(clips, workers, known):
                 number = numbers.get(one.clip.speaker, 0)
                 numbers[one.clip.speaker] = number + 1
                 problem = one.problem or _unusable(one)
                 listed.clips += 1
                 listed.problems += problem is not None
+                unread, first = unread + (one.problem is not None), first or one
                 lines.write(_listed_line(one, problem))
                 if problem or one.key in self._waiting or one.key in self._log.keys:
                     progress(1, 0.0)
@@ -144,6 +151,10 @@ class Measurer:
                     self._add(one, number, progress, listed)
             for rate in list(self._windows):
                 self._score_window(rate, progress, listed)
+        if first is not None and unread == listed.clips:
+            raise EvalkitError(
+                f"None of the {unread:,} clips could be read; the first, {first.clip.audio.where}, {first.problem}."
+            )
         return listed
 
     def _add(self, one: Decoded, number: int, progress: Progress, listed: Listed) -> None:
@@ -193,6 +204,8 @@ class Measurer:
             data = np.ascontiguousarray(np.stack([np.asarray(vector) for vector in vectors]), dtype=np.float32)
             with disk_errors(self._files.embeddings), self._files.embeddings.open("ab") as file:
                 file.write(data.tobytes())
+                file.flush()
+                os.fsync(file.fileno())  # the log, which vouches for these rows, outlives a power cut
         return iter(range(first, first + len(vectors)))
 
 
@@ -263,6 +276,17 @@ def _unusable(one: Decoded) -> str | None:
         return None
     found = unusable(torch.from_numpy(one.samples), one.sample_rate)
     return found[1].removeprefix("The audio ").rstrip(".") if found else None
+
+
+def _row_size(embedder: Embedder) -> int:
+    return 4 * embedder.dimension  # bytes of float32
+
+
+def _vectors(path: Path, embedder: Embedder | None) -> int | None:
+    """Whole rows that the embeddings file holds; None where there are no embeddings."""
+    if embedder is None:
+        return None
+    return path.stat().st_size // _row_size(embedder) if path.exists() else 0
 
 
 def _cut_to(path: Path, size: int) -> None:

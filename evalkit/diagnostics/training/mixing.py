@@ -18,6 +18,7 @@ from evalkit.diagnostics.training.published import UNSEEN_SIMILARITY, UNSEEN_STA
 from evalkit.diagnostics.training.rows import Floats, rows
 from evalkit.diagnostics.training.speech_levels import COLUMNS as SPEECH
 from evalkit.diagnostics.training.spread import in_speech, measure
+from evalkit.diagnostics.training.targets import check_manifest
 from evalkit.diagnostics.training.verdict import from_statistics
 from evalkit.errors import EvalkitError, some
 from evalkit.registry import unknown
@@ -79,7 +80,7 @@ def plan_mix(
     speaker is not there or has less than is asked for.
     """
     if out is not None:
-        manifest.check_name(out, source)
+        check_manifest(out, source)
     speakers = _usable(clips, checks)
     hours = dict(wanted) if isinstance(wanted, Mapping) else dict.fromkeys(sorted(speakers), wanted)
     _check(hours, speakers)

@@ -13,7 +13,7 @@ from evalkit.diagnostics.training.figures import ALL
 from evalkit.diagnostics.training.flags import KINDS, Thresholds
 from evalkit.diagnostics.training.measuring import Files
 from evalkit.diagnostics.training.phone_coverage import PhoneCounter
-from evalkit.diagnostics.training.rows import batches
+from evalkit.diagnostics.training.rows import EVIDENCE, batches, evidence, near_copies_in
 from evalkit.errors import EvalkitError
 from reports.clips import Clip, clip_of
 
@@ -75,14 +75,19 @@ def flag_summary(files: Files, thresholds: Thresholds | None = None) -> dict[str
     }
 
 
-def phones_of(clips: Path) -> dict[str, Any]:
-    """Speaker -> coverage of phones in the texts; of all under the name that figures give them. {} without texts."""
+def phones_of(clips: Path, checks: Path | None = None) -> dict[str, Any]:
+    """Speaker -> coverage of phones in the texts; of all under the name that figures give them. {} without texts.
+
+    As in the figures, only texts of clips that are evidence count: nobody learns from a clip that cannot be read.
+    """
+    near = near_copies_in(checks)
     counters: dict[str, PhoneCounter] = {}
     whole = PhoneCounter()
     try:
-        for batch in batches(clips, ["speaker", "text"]):
+        for batch in batches(clips, ["speaker", "text", *EVIDENCE]):
+            first = evidence(batch, near)
             for speaker, text in zip(
-                batch.column("speaker").to_pylist(), batch.column("text").to_pylist(), strict=True
+                first.column("speaker").to_pylist(), first.column("text").to_pylist(), strict=True
             ):
                 if text:
                     counters.setdefault(speaker, PhoneCounter()).add(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,15 @@ Not "quiet", "loud" (level is variety, which the verdict counts), "silence", "to
 Floats = npt.NDArray[np.float64]
 
 
-def batches(clips: Path, columns: Sequence[str], speaker: str | None = None, distinct: bool = False) -> Iterator[Any]:
+EVIDENCE = ("id", "problem", "copy_of")
+"""The columns by which `evidence` tells."""
+
+
+def batches(clips: Path, columns: Sequence[str], speaker: str | None = None) -> Iterator[Any]:
     """Record batches of a table of clips in its order, of one speaker or of all."""
     import pyarrow.dataset as ds
 
     wanted = ds.field("speaker") == speaker if speaker is not None else None
-    if distinct:
-        first = ds.field("copy_of").is_null()
-        wanted = first if wanted is None else wanted & first
     scanner = ds.dataset(clips, format="parquet").scanner(
         columns=list(columns),
         filter=wanted,
@@ -40,6 +41,31 @@ def batches(clips: Path, columns: Sequence[str], speaker: str | None = None, dis
         use_threads=False,
     )
     yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+
+def evidence(batch: Any, near: Set[int]) -> Any:
+    """The rows of a batch with the columns EVIDENCE that figures rest on: readable, and the first of their recording.
+
+    Audio that is there twice, to the byte or nearly, is no further evidence. near: `near_copies_in`.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    there = pc.and_(batch.column("problem").is_null(), batch.column("copy_of").is_null())
+    if near:
+        there = pc.and_(there, pa.array([hash(name) not in near for name in batch.column("id").to_pylist()]))
+    return batch.filter(there)
+
+
+def near_copies_in(checks: Path | None) -> frozenset[int]:
+    """Hashes of the ids of all near copies: what is held of each is a number, and no text."""
+    if checks is None:
+        return frozenset()
+    return frozenset(
+        hash(name)
+        for batch in batches(checks, ["id", "near_copy_of"])
+        for name in batch.filter(batch.column("near_copy_of").is_valid()).column("id").to_pylist()
+    )
 
 
 def has_column(clips: Path, column: str) -> bool:

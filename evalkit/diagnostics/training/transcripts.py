@@ -27,6 +27,7 @@ WER_MIN_CLIPS = 5  # heard of a speaker, to know the usual WER
 WER_DEVIATIONS = 4.0
 WER_LEAST_SPREAD = 0.1
 WER_LEAST = 0.7  # below it a text is not another one, it is misheard
+WER_SURE = 0.95  # hardly a word is right: however much the usual WER varies, that is another text
 CER_LEAST = 0.6  # "Good morning" heard as "could mourning" has no word right
 WER_USELESS = 0.7  # a usual WER above it says nothing of single clips
 
@@ -167,7 +168,8 @@ def _impossible(row: Mapping[str, Any]) -> tuple[str, float] | None:
 def _misheard(heard: Heard | None, usual: tuple[float, float] | None) -> tuple[str, float] | None:
     if heard is None or usual is None or usual[0] >= WER_USELESS:
         return None
-    limit = max(usual[0] + WER_DEVIATIONS * max(usual[1], WER_LEAST_SPREAD), WER_LEAST)
+    limit = usual[0] + WER_DEVIATIONS * max(usual[1], WER_LEAST_SPREAD)
+    limit = min(max(limit, WER_LEAST), WER_SURE)
     if heard.wer < limit or heard.cer < CER_LEAST:
         return None
     words = shorten(heard.words, 80) or "nothing"

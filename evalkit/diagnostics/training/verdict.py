@@ -19,6 +19,7 @@ from evalkit.diagnostics.training.published import (
     zone,
 )
 from evalkit.diagnostics.training.spread import InSpeech
+from evalkit.errors import some
 
 Outcome = Literal["gain", "risk", "collapse", "cannot tell"]
 
@@ -31,13 +32,26 @@ LEAST_MINUTES = 2.0
 _LEAST = f"{LEAST_CLIPS} clips and {LEAST_MINUTES:g} minutes"
 
 
-def verdict(figures: Mapping[str, Any], left: Remaining | None = None) -> dict[str, Any]:
+def verdict(
+    figures: Mapping[str, Any], left: Remaining | None = None, copied_from: Sequence[str] = ()
+) -> dict[str, Any]:
     """outcome, says, probability, evidence and advice for the figures of `speaker_figures`.
 
-    left: what `dropping.remaining` leaves of the speaker, for the advice on what to drop and keep.
+    left: what `dropping.remaining` leaves of the speaker, for the advice on what to drop and keep. copied_from: the
+    other speakers whose clips all of this one's are copies of, where that is so.
     """
+    found = _all_copies(figures, copied_from) if copied_from else _judged(figures)
+    return found | {"advice": advise(found["outcome"], figures, left, _LEAST)}
+
+
+def _all_copies(figures: Mapping[str, Any], others: Sequence[str]) -> dict[str, Any]:
+    which = "all its clips that can be read" if figures["unreadable"] else "all its clips"
+    return _cannot_tell(f"{which} are copies of clips of {some(others)}, with whom they count")
+
+
+def _judged(figures: Mapping[str, Any]) -> dict[str, Any]:
     energy = figures["energy"]
-    found = from_statistics(
+    return from_statistics(
         energy["std_db"],
         figures["dnsmos"]["sd"],
         figures["distinct_hours"],
@@ -49,7 +63,6 @@ def verdict(figures: Mapping[str, Any], left: Remaining | None = None) -> dict[s
         dnsmos_ci95=figures["dnsmos"]["sd_ci95"],
         speech=InSpeech(energy["speech_std_db"], energy["pauses"]) if energy["speech_std_db"] is not None else None,
     )
-    return found | {"advice": advise(found["outcome"], figures, left, _LEAST)}
 
 
 def from_statistics(
