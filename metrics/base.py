@@ -29,7 +29,8 @@ class Column:
     range: the smallest and largest value the column can take (-inf/inf where unbounded).
     on_failure: the value that an utterance gets when the checkpoint produced no usable speech for it, where the
         definition of the column gives one (nothing said: every word is missing, so WER 1); None leaves it missing.
-    needs: without which there is nothing that could have failed: an utterance without names has no names wrong.
+    needs: without which there is nothing to score, nor anything that could have failed: an utterance without names has
+        no names wrong. A metric says more precisely with `applies` what can fail, see `Metric`.
     """
 
     name: str
@@ -162,7 +163,9 @@ class Passport:
 class Metric(Protocol):
     """A metric. The constructor takes `device: str = "cpu"` and the declared options as keywords, and loads nothing.
 
-    Models load at the first `score`.
+    Models load at the first `score`. Two methods may be left out. `close()` ends what the metric started.
+    `applies(info: ClipInfo) -> Collection[str]` names the columns that a good clip with this info has a value in: in
+    the others a failed utterance has nothing that could have failed. Without it the declared needs decide that.
     """
 
     spec: MetricSpec

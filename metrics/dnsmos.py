@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -37,7 +38,8 @@ _POLYNOMIALS = {
 
 
 def _mos(name: str, description: str) -> Column:
-    return Column(name, "MOS", "higher", (1.0, 5.0), description)
+    # Meant for 1 to 5, but nothing in the networks keeps to it: a click can get less than 0.
+    return Column(name, "MOS", "higher", (-math.inf, math.inf), description)
 
 
 class DnsMos:
@@ -66,8 +68,8 @@ class DnsMos:
         options={
             "windows": Option(
                 "compat",
-                "compat scores the windows of 9.01 s that speechmos scores, which leaves out seconds 15 to 24 of a long"
-                " clip; all scores every one",
+                "compat scores the windows of 9.01 s that speechmos scores, so a clip of 17 to under 34 s by its first "
+                "15 s, and a longer one without its seconds 15 to 24; all scores every one",
                 choices=tuple(WINDOW_MODES),
             ),
             "personalised": Option(

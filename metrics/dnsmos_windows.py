@@ -2,8 +2,9 @@
 
 Both repeat a short clip by doubling it until it holds a window of 9.01 s and then step by one second. Both compute the
 end of window k as `int((k + 9.01) * 16000)`, which float rounding makes one sample short for k = 7..23 and 119..122.
-Such a window is skipped, so a clip of 30 s is scored on its first 15 s; published scores have this in them. Both also
-stop one window early where the last one ends in the last, incomplete second of the clip.
+Such a window is skipped, so a clip of 17 to under 34 s is scored on its first 15 s and a longer one without its
+seconds 15 to 24; published scores have this in them. Both also stop one window early where the last one ends in the
+last, incomplete second of the clip.
 """
 
 from __future__ import annotations

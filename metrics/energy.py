@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,8 +39,8 @@ class Energy:
         name="energy",
         version="1",
         columns=(
-            Column("energy_mean_db", "dBFS", "neither", (-200.0, 0.0), "mean level of the frames that count"),
-            Column("energy_std_db", "dB", "neither", (0.0, 100.0), "standard deviation of those frames' levels"),
+            Column("energy_mean_db", "dBFS", "neither", (-200.0, math.inf), "mean level of the frames that count"),
+            Column("energy_std_db", "dB", "neither", (0.0, math.inf), "standard deviation of those frames' levels"),
         ),
         sample_rate=None,
         needs=frozenset(),

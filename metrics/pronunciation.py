@@ -34,7 +34,9 @@ def words_of(text: str, entities: Sequence[Entity]) -> list[Word]:
     end = 0
     for match in re.finditer(rf"(?<!\w)({names})('s)?(?!\w)", text, re.IGNORECASE):
         words += _plain(text[end : match.start()])
-        words.append(Word(match[1].lower(), by_spelling[match[1].lower()], possessive=bool(match[2])))
+        # Not by_spelling[match[1].lower()]: a dotless i matches "i" whatever its case, and is another letter.
+        spelling = next(name for name in longest_first if re.fullmatch(re.escape(name), match[1], re.IGNORECASE))
+        words.append(Word(match[1].lower(), by_spelling[spelling], possessive=bool(match[2])))
         end = match.end()
     return words + _plain(text[end:])
 

@@ -107,6 +107,11 @@ class PronunciationMetric(ABC):
                 self._record(scores, index, sentences[index], pairs, NOT_ALIGNED)
         return scores
 
+    def applies(self, info: ClipInfo) -> frozenset[str]:
+        """Every column where a name of the clip is judged, else none; see `metrics.base.Metric`."""
+        refused = self._nothing_to_judge(info, words_of(info.text or "", info.entities))
+        return frozenset() if refused else frozenset(column.name for column in self.spec.columns)
+
     def _sentences(self, batch: ClipBatch, scores: Scores) -> dict[int, list[Word]]:
         """Clips with a name to judge, by index; the others are refused in `scores`."""
         sentences: dict[int, list[Word]] = {}

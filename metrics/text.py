@@ -15,16 +15,19 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from metrics.text_numbers import ordinal, to_digits
+from metrics.text_numbers import COMMA, SMALL, STOP, ordinal, to_digits
 from metrics.text_spelling import spelled
 from metrics.text_written import MONTHS, expand
 
-NORMALIZER_VERSION = "en-IN 2"
+NORMALIZER_VERSION = "en-IN 3"
 
 _SAME = {
     "capt": "captain",
+    "cent": "cents",
     "dept": "department",
     "doctor": "dr",
+    "dollar": "dollars",
+    "euro": "euros",
     "govt": "government",
     "hon'ble": "honorable",
     "hrs": "hours",
@@ -34,6 +37,7 @@ _SAME = {
     "ms": "miss",
     "oclock": "o'clock",
     "paisa": "paise",
+    "pound": "pounds",
     "professor": "prof",
     "pvt": "private",
     "rupee": "rupees",
@@ -44,7 +48,11 @@ _SAME = {
 }
 _MOST_PASSES = 8
 _CURRENCIES = {"rupees": "paise", "dollars": "cents", "euros": "cents", "pounds": "pence"}  # with their hundredths
-_NOT_JOINED = "am an as at be by do dr go he hi if in inr is it me mr mrs ms my no of oh ok on or rs smt so to up us we"
+_NOT_JOINED = "dr mr mrs ms rs smt"  # a title, or rupees, is not said as its letters are
+_BREAKS = ",;:.?!…–—()।"
+# "MS Dhoni" is said as "M. S. Dhoni" is; not so "MS. SHARMA", "MS SHARMA", "RS 50" and "50 RS".
+_NO_RUPEES = rf"(?<!\d )RS(?! (?:\d|(?:{'|'.join(SMALL)})\b))"
+_INITIALS = re.compile(rf"\b(?:DR|MR|MS|{_NO_RUPEES})\b(?!\.\s?\w| [A-Z]{{2}})")
 
 
 @lru_cache(maxsize=1 << 14)  # references and names come again with every repeat
@@ -52,10 +60,11 @@ def normalize(text: str) -> str:
     """Lower-case words and digits, separated by one blank; applied twice it changes nothing more.
 
     Numbers become digits whether they were written or spoken, amounts "N rupees", initials one word, titles their short
-    form, contractions full words. Numbers, amounts and dates stay different where they differ. Latin letters lose their
-    accents; of other scripts only the punctuation is removed.
+    form, contractions full words. Initials that would make a title or rupees stay apart, also where they were written
+    together in capitals: "MS Dhoni" and "M. S. Dhoni" -> "m s dhoni". Numbers, amounts and dates stay different where
+    they differ. Latin letters lose their accents; of other scripts only the punctuation is removed.
     """
-    before, text = "", _unaccented(text.lower())
+    before, text = "", _unaccented(_INITIALS.sub(lambda match: " ".join(match[0]), text).lower())
     for _ in range(_MOST_PASSES):  # what one pass wrote, or took away between two words, the next may read
         if text == before:
             break
@@ -80,9 +89,21 @@ def _one_form(token: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Split at blanks and punctuation. An apostrophe inside a word and the point of a decimal belong to it."""
-    kept = "".join(character if _in_word(text, place) else " " for place, character in enumerate(text))
-    return kept.split()
+    """Split at blanks and punctuation, of which what breaks a sentence becomes a token: `COMMA` or `STOP`.
+
+    An apostrophe inside a word and the point of a decimal belong to it.
+    """
+    kept = (character if _in_word(text, place) else _between_words(text, place) for place, character in enumerate(text))
+    return "".join(kept).split()
+
+
+def _between_words(text: str, place: int) -> str:
+    """What becomes of punctuation: only beside a blank is it a break, and the point of an initial is none."""
+    character, before, after = text[place], text[max(place - 2, 0) : place], text[place + 1 : place + 2]
+    inside = before[-1:].strip() and after.strip()
+    if character not in _BREAKS or inside or (character == "." and re.search(r"\b[a-z]$", before)):
+        return " "
+    return f" {COMMA if character == ',' else STOP} "
 
 
 def _in_word(text: str, place: int) -> bool:
@@ -106,7 +127,7 @@ def _meridiem(tokens: Sequence[str]) -> list[str]:
 
 
 def _letters(tokens: Sequence[str]) -> list[str]:
-    """ "k r subramanian" -> "kr subramanian", as "K.R." and "KR" are; what would make another word stays apart."""
+    """ "k r subramanian" -> "kr subramanian", as "K.R." and "KR" are; what would make a title stays apart."""
     out: list[str] = []
     for single, group in groupby(tokens, lambda token: len(token) == 1 and "a" <= token <= "z"):
         letters = list(group)

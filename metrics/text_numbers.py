@@ -1,12 +1,13 @@
 """Spoken numbers of Indian and international English, read into digits.
 
 "eighteen lakh forty thousand" -> "1840000", "nine eight double seven" -> "9877", "nineteen ninety eight" -> "1998",
-"twelfth" -> "12th". Everything else is left as it stands.
+"twelfth" -> "12th". Everything else is left as it stands. No number is read through punctuation, as none is that is
+written in digits ("there were thirty, two of them broken"); only "one lakh, eighty thousand" goes on after its comma.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -36,11 +37,15 @@ SCALES = {
     "billion": 10**9,
     "trillion": 10**12,
 }
+_SCALE_ORDINALS = {f"{word}th": value for word, value in {"hundred": 100, **SCALES}.items()}  # "five thousandth"
 _CRORE = 10**7
+COMMA, STOP = ",", "."  # tokens that stand for punctuation beside a blank: a comma, and any other
 _REPEATS = {"double": 2, "triple": 3}
 _OH = ("oh", "o")
 _SHORTEST_DIGIT_STRING = 3
 _CENTURIES = range(18, 21)
+_BEFORE_A_TIME = "about after around at before between by from since till to until"
+_LONGEST_TIME = 4  # tokens: "nine oh five" and a digit that begins the next phrase
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,10 @@ class _Read:
 
 
 def to_digits(tokens: Sequence[str]) -> list[str]:
-    """Replace the words of numbers by digits. tokens: lower-case words and numbers without grouping commas."""
+    """Replace the words of numbers by digits, and drop the punctuation.
+
+    tokens: lower-case words, numbers without grouping commas, `COMMA` and `STOP`.
+    """
     out: list[str] = []
     at = 0
     while at < len(tokens):
@@ -65,7 +73,8 @@ def to_digits(tokens: Sequence[str]) -> list[str]:
                 out += number.split()
                 break
         else:
-            out.append(tokens[at])
+            if tokens[at] not in (COMMA, STOP):
+                out.append(tokens[at])
             at += 1
     return out
 
@@ -106,7 +115,8 @@ def _digit(tokens: Sequence[str], at: int) -> int | None:
 
 def _goes_on(tokens: Sequence[str], at: int) -> bool:
     """Whether the digit before this place is the beginning of a larger number."""
-    return at < len(tokens) and (tokens[at] in SCALES or tokens[at] in ("hundred", "point") or _half(tokens, at))
+    scales = ("hundred", "point", *SCALES, *_SCALE_ORDINALS)
+    return at < len(tokens) and (tokens[at] in scales or _half(tokens, at))
 
 
 def _half(tokens: Sequence[str], at: int) -> bool:
@@ -137,16 +147,27 @@ def _year(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
 
 
 def _clock(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
-    """ "ten oh five" -> "10 05"."""
+    """ "ten oh five", "at nine oh five" and "nine oh five p m" -> "10 05" and "9 05"; "room two oh four" is no time."""
     hour, low = SMALL.get(tokens[at], 0), _digit(tokens, at + 2)
     if not 0 < hour <= 12 or not low or tokens[at + 1] not in _OH or _goes_on(tokens, at + 3):
         return None
+    if digits := _digit_string(tokens, at):  # which ten, eleven and twelve do not begin
+        before = tokens[at - 1] if at else ""
+        told = before in _BEFORE_A_TIME.split() or (before == "and" and at > 3 and _clock(tokens, at - 4) is not None)
+        if not ((told and digits[1] - at <= _LONGEST_TIME) or _meridiem(tokens, at + 3)):
+            return None
     return f"{hour} 0{low}", at + 3
+
+
+def _meridiem(tokens: Sequence[str], at: int) -> bool:
+    return "".join(tokens[at : at + 1]) in ("am", "pm") or "".join(tokens[at : at + 2]) in ("am", "pm")
 
 
 def _plain(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
     """A cardinal or ordinal, with lakh, crore and decimals."""
     read = _number(tokens, at)
+    if read is None and tokens[at] in _SCALE_ORDINALS:
+        return ordinal(_SCALE_ORDINALS[tokens[at]]), at + 1
     if read is None:
         return None
     if tokens[at][0].isdigit() and not read.scaled:
@@ -163,8 +184,8 @@ def _number(tokens: Sequence[str], at: int) -> _Read | None:
     while _is_crore(tokens, end):
         value *= _CRORE
         end += 1
-    rest = _below_crore(tokens, _after_and(tokens, end))
-    if rest is None or not _continues(tokens, rest, _after_and(tokens, end), _CRORE) or _is_crore(tokens, rest.end):
+    rest = _remainder(tokens, end, _CRORE, _below_crore)
+    if rest is None or _is_crore(tokens, rest.end):
         return _Read(value, end, scaled=True)
     return _Read(value + rest.value, rest.end, rest.ordinal, scaled=True)
 
@@ -173,30 +194,35 @@ def _is_crore(tokens: Sequence[str], at: int) -> bool:
     return at < len(tokens) and SCALES.get(tokens[at]) == _CRORE
 
 
-def _after_and(tokens: Sequence[str], at: int) -> int:
-    return at + (at < len(tokens) and tokens[at] == "and")
+def _remainder(
+    tokens: Sequence[str], at: int, limit: int, reader: Callable[[Sequence[str], int], _Read | None]
+) -> _Read | None:
+    """What `reader` reads here, after "and" or a comma, if it belongs to the number before it.
 
-
-def _continues(tokens: Sequence[str], rest: _Read, start: int, limit: int) -> bool:
-    """Whether what starts here belongs to the number before it: "5 lakh 300" may be two numbers."""
-    written = tokens[start][0].isdigit() and not rest.scaled
-    return 0 < rest.value < limit and not written
+    "5 lakh 300" may be two numbers, and so is "in two thousand, five men came": less than a hundred takes no comma.
+    """
+    joint = tokens[at] if at < len(tokens) and tokens[at] in ("and", COMMA) else ""
+    start = at + bool(joint)
+    rest = reader(tokens, start)
+    if rest is None or (tokens[start][0].isdigit() and not rest.scaled):
+        return None
+    enough = rest.value >= 100 if joint == COMMA else rest.value > 0
+    return rest if enough and rest.value < limit else None
 
 
 def _below_crore(tokens: Sequence[str], at: int) -> _Read | None:
     """Groups of coefficient and scale, from large to small: "two lakh forty thousand and five"."""
     read = _group(tokens, at)
     while read is not None and not read.ordinal and (limit := SCALES.get(tokens[read.end - 1])):
-        start = _after_and(tokens, read.end)
-        rest = _group(tokens, start)
-        if rest is None or not _continues(tokens, rest, start, limit):
+        rest = _remainder(tokens, read.end, limit, _group)
+        if rest is None:
             break
         read = _Read(read.value + rest.value, rest.end, rest.ordinal, scaled=True)
     return read
 
 
 def _group(tokens: Sequence[str], at: int) -> _Read | None:
-    """A coefficient and the scale after it: "two point five lakh", "five thousand million", "forty"."""
+    """A coefficient and the scale after it: "two point five lakh", "five thousand million", "two hundredth"."""
     read = _decimal(tokens, at)
     if read is None or read.ordinal:
         return read
@@ -204,6 +230,8 @@ def _group(tokens: Sequence[str], at: int) -> _Read | None:
     while end < len(tokens) and SCALES.get(tokens[end], _CRORE) != _CRORE:
         value *= SCALES[tokens[end]]
         end += 1
+    if end < len(tokens) and tokens[end] in _SCALE_ORDINALS and value.denominator == 1:
+        return _Read(value * _SCALE_ORDINALS[tokens[end]], end + 1, ordinal=True, scaled=True)
     return _Read(value, end, scaled=True) if end > read.end else read
 
 
@@ -219,7 +247,7 @@ def _decimal(tokens: Sequence[str], at: int) -> _Read | None:
         return read
     digits = ""
     end = read.end + 1
-    while (digit := _digit(tokens, end)) is not None:
+    while (digit := 0 if end < len(tokens) and tokens[end] in _OH else _digit(tokens, end)) is not None:
         digits += str(digit)
         end += 1
     if not digits:

@@ -20,6 +20,11 @@ _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _AMOUNT = r"\d{1,3}(?:,\d{2,3})+"
 _SCALES = {"k": "thousand", "l": "lakh", "m": "million", "b": "billion"}
 
+_RUPEES = r"(?:₹|\b(?:rs|inr|rupees?)\b\.?)"
+# After these, "no. 20" is an answer and a number that begins the next sentence.
+_ANSWERED = "say says said saying answered replied or me him her us them you"
+_NOT_ANSWERED = "".join(rf"(?<!\b{word} )" for word in _ANSWERED.split())
+
 _WHO = "i|you|he|she|it|we|they|there|who|that"
 _IT = "he|she|it|that|there|here|what|who|where|how"
 
@@ -120,7 +125,7 @@ _NUMBERS = _rules(
     (r"(?<![\w.])[-−](?=\d)", " minus "),
     (rf"(?<![\d,]){_AMOUNT}(?![\d,]*\d)", _ungrouped),
     (r"(?<!\S)\.(?=\d)", "0."),
-    (r"\bnos?\.\s?(?=\d)|#\s?(?=\d)", "number "),
+    (rf"{_NOT_ANSWERED}\bnos?\.\s?(?=\d)|#\s?(?=\d)", "number "),
 )
 _DATES = _rules(
     (r"(?<![\d/.-])(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?![\d/-])", _date),
@@ -134,7 +139,8 @@ _AMOUNTS = _rules(
     (r"(?<=\d)\s?mn\b\.?", " million"),
     (r"(?<=\d)\s?bn\b\.?", " billion"),
     (r"(?<=\d)\s?lpa\b", " lakh per annum"),
-    (r"(?<=\d)/-", " "),
+    (rf"((?:{_RUPEES}|\bre\b\.?)\s?\d+(?:\.\d+)?)/-|(?<=\d)/-(?=\s?{_RUPEES})", r"\1 "),
+    (r"(?<=\d)/-(?!\d)", " rupees "),
     (r"\b(?:rs|inr)\b\.?\s?(?=\d)|(?<=\d)\s?\b(?:rs|inr)\b\.?|\bre\b\.?\s?(?=1\b)", " rupees "),
 )
 _DIGIT_STRINGS = _rules(
@@ -145,7 +151,7 @@ _DIGIT_STRINGS = _rules(
     (r"(?<![\d-])18[06]0[ -]\d{2,4}[ -]\d{3,4}(?![\d-])", _joined),  # toll-free
     (r"(?<![\d-])\d{5}[ -]\d{5}(?![\d-])", _joined),  # mobile, as India groups it, and as others do
     (r"(?<![\d-])[5-9](?:\d\d[ -]\d{3}[ -]\d{4}|\d{3}[ -]\d{3}[ -]\d{3})(?![\d-])", _joined),
-    (r"\bplus 91[ -]?(\d{10})\b", r"plus 91\1"),
+    (r"\bplus 9 ?1[ -]?(\d{10})\b", r"plus 91\1"),
     (r"\b(pin(?: code)?(?: is| number)?:? )(\d{3}) (\d{3})\b", r"\1\2\3"),
 )
 _TIMES = _rules(
@@ -164,7 +170,7 @@ _WORDS_AND_SIGNS = _rules(
     (r"\$", " dollars "),
     (r"£", " pounds "),
     (r"€", " euros "),
-    (r"%|\bper cent\b", " percent "),
+    (r"%|\bper[\s-]+cent\b", " percent "),
     (r"&", " and "),
     (r"@", " at "),
     (r"\bp\.\s?a\.(?!\w)", "per annum"),

@@ -53,6 +53,15 @@ def no_reference(info: ClipInfo) -> str | None:
     return None if normalize(info.text or "") else f"the text {info.text!r} has no words to compare with"
 
 
+def applying(info: ClipInfo) -> frozenset[str]:
+    """Which of the columns a clip with this text and these entities has a value in, whatever is heard."""
+    if no_reference(info):
+        return frozenset()
+    text = info.text or ""
+    named = places(text, normalize(text).split(), info.entities)
+    return frozenset({"wer", "cer", "entity_wer"} if named else {"wer", "cer"})
+
+
 def record_heard(scores: Scores, index: int, info: ClipInfo, heard: str) -> None:
     """Compare `heard` with `info.text` and write columns and details of clip `index` into `scores`.
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics.base import ClipBatch, MetricSpec, Passport, Scores
+from metrics.base import ClipBatch, ClipInfo, MetricSpec, Passport, Scores
 from metrics.options import Option
 from metrics.packages import missing_packages, versions
 from metrics.weights import require
-from metrics.wer import wer_columns
+from metrics.wer import applying, wer_columns
 from metrics.whisper_heard import TEMPERATURES, Evidence, Heard, parameters, score_heard, token_limit, worst
 from metrics.whisper_mel import SAMPLE_RATE, WINDOW_FRAMES, content_frames
 from metrics.whisper_model import AUTO, MOST_BEAMS, check_language, check_options, choose_model, missing_weights
@@ -33,7 +33,7 @@ class FasterWhisperWer:
 
     spec = MetricSpec(
         name="wer",
-        version="1",
+        version="2",
         columns=wer_columns("by Whisper"),
         sample_rate=SAMPLE_RATE,
         needs=frozenset({"text"}),
@@ -65,6 +65,10 @@ class FasterWhisperWer:
     def score(self, batch: ClipBatch) -> Scores:
         """WER, CER and entity WER per clip. Raises ValueError if the model is missing or cannot be loaded."""
         return score_heard(self.spec, batch, lambda clips: [self._hear(clip) for clip in clips])
+
+    def applies(self, info: ClipInfo) -> frozenset[str]:
+        """See `metrics.wer.applying`."""
+        return applying(info)
 
     def _hear(self, clip: Tensor) -> Heard:
         if self._loaded is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from metrics.base import ClipBatch, MetricSpec, Passport, Scores
+from metrics.base import ClipBatch, ClipInfo, MetricSpec, Passport, Scores
 from metrics.clips import SILENCE_DBFS, broken, require_rate, unusable
 from metrics.packages import missing_packages, versions
 from metrics.pocketsphinx_decoder import DITHER, PADDING_S, SAMPLE_RATE, to_pcm, weights
 from metrics.pocketsphinx_judge import Failure, Transcribe
 from metrics.pocketsphinx_pool import PocketsphinxPool
 from metrics.text import NORMALIZER_VERSION
-from metrics.wer import no_reference, record_heard, wer_columns
+from metrics.wer import applying, no_reference, record_heard, wer_columns
 
 
 class PocketsphinxWer:
@@ -23,7 +23,7 @@ class PocketsphinxWer:
 
     spec = MetricSpec(
         name="wer",
-        version="2",
+        version="3",
         columns=wer_columns("by pocketsphinx a stand-in, not for publication: unknown names are errors"),
         sample_rate=SAMPLE_RATE,
         needs=frozenset({"text"}),
@@ -42,6 +42,10 @@ class PocketsphinxWer:
         for index, words in self._heard(batch, scores).items():
             record_heard(scores, index, batch.info[index], words)
         return scores
+
+    def applies(self, info: ClipInfo) -> frozenset[str]:
+        """See `metrics.wer.applying`."""
+        return applying(info)
 
     def close(self) -> None:
         """End the worker processes."""

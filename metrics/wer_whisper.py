@@ -8,11 +8,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from metrics.base import ClipBatch, MetricSpec, Passport, Scores
+from metrics.base import ClipBatch, ClipInfo, MetricSpec, Passport, Scores
 from metrics.options import Option
 from metrics.packages import missing_packages, versions
 from metrics.weights import require
-from metrics.wer import wer_columns
+from metrics.wer import applying, wer_columns
 from metrics.whisper_decode import Transcriber
 from metrics.whisper_heard import TEMPERATURES, Heard, parameters, score_heard
 from metrics.whisper_mel import SAMPLE_RATE
@@ -48,7 +48,7 @@ class WhisperWer:
 
     spec = MetricSpec(
         name="wer",
-        version="1",
+        version="2",
         columns=wer_columns("by Whisper"),
         sample_rate=SAMPLE_RATE,
         needs=frozenset({"text"}),
@@ -78,6 +78,10 @@ class WhisperWer:
     def score(self, batch: ClipBatch) -> Scores:
         """WER, CER and entity WER per clip. Raises ValueError if the model is missing or is not one of Whisper's."""
         return score_heard(self.spec, batch, self._hear)
+
+    def applies(self, info: ClipInfo) -> frozenset[str]:
+        """See `metrics.wer.applying`."""
+        return applying(info)
 
     def _hear(self, clips: Sequence[Tensor]) -> list[Heard]:
         if self._transcriber is None:

@@ -47,6 +47,17 @@ def test_all_windows_are_every_one_that_the_repeated_clip_holds(samples: int) ->
     assert set(window_starts(samples, "compat")) <= set(starts)
 
 
+@pytest.mark.parametrize("seconds", [15.5, 16.9, 17, 24, 30, 33.9, 34, 60, 125])
+def test_what_the_windows_of_speechmos_leave_out_is_what_the_option_says(seconds: float) -> None:
+    starts = [start // 16000 for start in window_starts(int(seconds * 16000), "compat")]
+    heard = {second for start in starts for second in range(start, start + 9)}
+    lasts = range(int(seconds) - 1)  # the last, incomplete second is left out in any case
+    left_out = set(lasts) - heard
+    assert left_out == (set() if seconds < 17 else set(lasts[15:]) if seconds < 34 else set(range(15, 24)))
+    told = DnsMos.spec.options["windows"].description
+    assert "a clip of 17 to under 34 s by its first 15 s" in told and "without its seconds 15 to 24" in told
+
+
 @pytest.mark.parametrize(("seconds", "distinct", "scored"), [(0.5, 1, 7), (1, 1, 7), (2, 2, 7), (3, 3, 3)])
 def test_equal_windows_of_a_repeated_clip_are_found(seconds: float, distinct: int, scored: int) -> None:
     clip = torch.rand(int(seconds * 16000))

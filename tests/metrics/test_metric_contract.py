@@ -63,6 +63,8 @@ def awkward_clips(voice: Callable[..., Tensor]) -> list[Tensor]:
         broken,
         1e-5 * speech,
         3 * speech,
+        50 * speech,  # a float file may go beyond full scale: 5 dBFS
+        torch.cat([torch.zeros(499), torch.tensor([0.3])]),  # a click: DNSMOS says less than 1
     ]
 
 

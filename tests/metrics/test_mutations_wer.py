@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -60,6 +61,18 @@ def five_paise_are_half_a_rupee(patch: Patch) -> None:
 
 def initials_make_a_title(patch: Patch) -> None:
     patch.setattr(text, "_NOT_JOINED", "")
+
+
+def initials_in_capitals_are_a_title(patch: Patch) -> None:
+    patch.setattr(text, "_INITIALS", re.compile("(?!)"))
+
+
+def numbers_are_read_through_punctuation(patch: Patch) -> None:
+    patch.setattr(text, "_between_words", lambda words, place: " ")
+
+
+def every_oh_tells_a_time(patch: Patch) -> None:
+    patch.setattr(text_numbers, "_meridiem", lambda tokens, at: True)
 
 
 def one_pass_only(patch: Patch) -> None:
@@ -150,6 +163,9 @@ CHECKS = {
         composed_and_decomposed_letters_differ,
         five_paise_are_half_a_rupee,
         initials_make_a_title,
+        initials_in_capitals_are_a_title,
+        numbers_are_read_through_punctuation,
+        every_oh_tells_a_time,
         one_pass_only,
     ),
     check_rates_are_those_of_jiwer: (

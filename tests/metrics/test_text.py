@@ -184,6 +184,31 @@ def test_digits_said_one_by_one_are_the_digits(digits: str) -> None:
     assert normalize(" ".join(digits)) == digits
 
 
+@given(st.integers(0, 10**7), st.integers(0, 10**7), st.sampled_from([". ", "? ", "; ", ": ", " (", " – ", "… "]))
+def test_no_number_is_read_through_punctuation(one: int, other: int, joint: str) -> None:
+    assert normalize(f"{spoken(one)}{joint}{spoken(other)}") == normalize(f"{one}{joint}{other}")
+
+
+@given(st.integers(0, 10**7), st.integers(0, 99))
+def test_a_small_number_is_no_part_of_the_one_before_its_comma(one: int, other: int) -> None:
+    assert normalize(f"{spoken(one)}, {spoken(other)} men") == normalize(f"{one}, {other} men")
+
+
+@given(st.integers(1, 99), st.sampled_from([*INDIAN, *WESTERN]))
+def test_round_numbers_have_ordinals(count: int, group: tuple[int, str]) -> None:
+    scale, name = group
+    assert normalize(f"the {spoken(count)} {name}th") == f"the {ordinal(count * scale)}"
+    assert normalize(f"the {name}th") == f"the {ordinal(scale)}"
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_oh_is_a_digit_where_no_time_is_told(first: int, last: int) -> None:
+    read = f"{ONES[first]} oh {ONES[last]}"
+    assert normalize(f"room {read}") == f"room {first}0{last}"
+    for text in (f"at {read}", f"{read} am", f"{read} p. m."):
+        assert normalize(text) == normalize(text.replace(read, f"{first}:0{last}"))
+
+
 @given(st.integers(1, 31), st.integers(1, 12), st.integers(1800, 2099))
 def test_dates(day: int, month: int, year: int) -> None:
     read = spoken(year) if year % 100 < 10 else f"{spoken(year // 100)} {spoken(year % 100)}"
@@ -203,7 +228,8 @@ _PIECES = (
     "hundred thousand lakh lakhs crore million and point oh o double triple first second fifth twentieth rupees rs Rs. "
     "₹ $ a m p.m. may August percent % & / - 's ' . , : 5 12 00 007 2.5 18,00,000 98765 + 1st x नमस्ते । K. R. pin code "
     "minus per cent o'clock clock mister paise cr L k 50 half nineties Aug 12/08/2023 2023-08-12 km °C hrs 1730 col. "
-    "don't it's Venkatesan's he'd cannot colour organize A4 no. # 1800 103 1906 (080) s.t. i.e. hon'ble p.a."
+    "don't it's Venkatesan's he'd cannot colour organize A4 no. # 1800 103 1906 (080) s.t. i.e. hon'ble p.a. "
+    "hundredth thousandth croreth MS DR. RS AM dollar pound cent at ; ? ( 55/- …"
 )
 PIECES = [*ONES, *TENS[2:], *_PIECES.split()]
 

@@ -24,6 +24,7 @@ IDLI = Entity("Idli", ("IH1 D L IY0",), ("AY0 D L IY0",))
         ),
         ("Subramanian Iyer", [IYER, SUBRAMANIAN_IYER], [Word("subramanian iyer", SUBRAMANIAN_IYER)]),
         ("K. R. Iyer's", [IYER], [Word("k"), Word("r"), Word("iyer", IYER, True)]),
+        ("Ask ıyer", [IYER], [Word("ask"), Word("ıyer", IYER)]),  # a dotless i
         ("Iyers and Miyer", [IYER], [Word("iyers"), Word("and"), Word("miyer")]),
         ("It's a well-known o'clock", [], [*map(Word, ("it's", "a", "well", "known", "o'clock"))]),
         ("", [IYER], []),
