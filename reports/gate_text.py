@@ -23,6 +23,8 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def gate_table(result: Mapping[str, Any]) -> Group:
     """The verdict in one sentence, every rule's figure, then what each rule that does not simply hold says.
 
+    Of a rule that holds, what it could not look at.
+
     Print it with `rich.console.Console().print(...)`.
     """
     from rich import box
@@ -129,9 +131,7 @@ def _section(result: Mapping[str, Any]) -> str:
     ]
     lines = [head, ["---", "---:", "---:", "---:", "---"], *rows]
     parts.append("\n".join("| " + " | ".join(cells) + " |" for cells in lines))
-    said = [
-        f"- **{_cell(rule['name'])}**: {_cell(_said(rule))}" for rule in result["rules"] if rule["result"] != "pass"
-    ]
+    said = [f"- **{_cell(names)}**: {_cell(sentence)}" for names, sentence in _remarks(result)]
     if said:
         parts.append("\n".join(said))
     parts += [f"> {_cell(notice)}" for notice in result["notices"]]
@@ -147,11 +147,12 @@ def _subject(result: Mapping[str, Any]) -> str:
 
 
 def _remarks(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the rules say that do not simply hold; those that say the same together."""
+    """What the rules say that do not simply hold, and what those that hold note; those that say the same together."""
     said: dict[str, list[str]] = {}
     for rule in result["rules"]:
-        if rule["result"] != "pass":
-            said.setdefault(_said(rule), []).append(rule["name"])
+        sentence = _said(rule) if rule["result"] != "pass" else str(rule.get("note", ""))
+        if sentence:
+            said.setdefault(sentence, []).append(rule["name"])
     return [(", ".join(names), sentence) for sentence, names in said.items()]
 
 

@@ -15,7 +15,6 @@ from evalkit.decisions.scores import Meaning, Scores, pooled
 from evalkit.errors import EvalkitError, some
 from reports.columns import main_columns
 
-_IN_BATCHES = "in batches many utterances share one time: only runs with --latency are compared"
 _FACTS = ("created", "command", "checkpoint", "engine", "voice", "suite", "repeats", "seed", "device", "evalkit", "git")
 
 
@@ -35,7 +34,7 @@ def compare(
     """
     problems = [_problem(baseline, other, force) for other in others]
     members = group_members([baseline, *others], groups or {})
-    omitted = [_untimely(other, baseline) for other in others]
+    omitted = [untimely(other, baseline) for other in others]
     meanings = _chosen(_shared(baseline, others, omitted), columns)
     found = {name: _measured(others, baseline, name, omitted) for name in meanings}
     result: dict[str, Any] = {
@@ -55,7 +54,7 @@ def compare(
         "groups": group_figures([baseline, *others], members, list(meanings)),
         "main": main,
         "changed": changed_items(baseline, others, main),
-        "notices": _notices(baseline, others, omitted, found),
+        "notices": [*_one_sided(baseline, others, omitted, columns), *_notices(baseline, others, omitted, found)],
         "passports": (baseline.manifest or {}).get("passports") or {},
     }
     for side, named in zip([result["baseline"], *result["others"]], _told_apart([baseline, *others]), strict=True):
@@ -74,18 +73,6 @@ def _problem(baseline: Scores, other: Scores, force: bool) -> str | None:
             "compare them nevertheless by --force, which marks the result."
         )
     return problem
-
-
-def _untimely(other: Scores, baseline: Scores) -> dict[str, str]:
-    """Timings that are left out, and why. In batches, items are no independent samples of a time."""
-    found = untimely(other, baseline)
-    manifests = [side.manifest for side in (other, baseline) if side.manifest is not None]
-    if any((manifest.get("timing") or {}).get("mode") == "batch" for manifest in manifests):
-        from evalkit.decisions.timing import TIMINGS
-
-        both = TIMINGS & other.columns.keys() & baseline.columns.keys()
-        return {name: found.get(name, _IN_BATCHES) for name in sorted(both)}
-    return found
 
 
 def _shared(baseline: Scores, others: Sequence[Scores], omitted: Sequence[Mapping[str, str]]) -> dict[str, Meaning]:
@@ -108,6 +95,28 @@ def _measured(
         None if column in left else measure(other, baseline, column)
         for other, left in zip(others, omitted, strict=True)
     ]
+
+
+def _one_sided(
+    baseline: Scores, others: Sequence[Scores], omitted: Sequence[Mapping[str, str]], columns: Sequence[str]
+) -> list[str]:
+    """Which columns only one of a pair has, and which of the two. columns: that were asked for; none for all."""
+    said = []
+    theirs, *named = _told_apart([baseline, *others])
+    for other, left in zip(named, omitted, strict=True):
+        for one, without in ((theirs, other), (other, theirs)):
+            alone = [
+                name
+                for name in one.columns
+                if (not columns or name in columns) and name not in left and _has(one, name) and not _has(without, name)
+            ]
+            if alone:
+                it = "it" if len(alone) == 1 else "them"
+                only = (
+                    f"only {one.name} has {it}" if len(others) == 1 else f"{one.name} has {it} and {without.name} not"
+                )
+                said.append(f"{', '.join(alone)}: {only}: not compared.")
+    return said
 
 
 def _has(scores: Scores, column: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from evalkit.decisions.differences import Paired, paired, paired_ratio
@@ -13,10 +14,15 @@ from evalkit.runs.folder import RunFolder
 from evalkit.runs.log import Row
 from metrics import Column
 
+_IN_BATCHES = "in batches many utterances share one time: only runs with --latency are compared"
+
 
 def incomparable(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """What makes two manifests incomparable, or None: another suite, another reference, or another passport."""
-    if ours["suite"]["sha256"] != theirs["suite"]["sha256"]:
+    """What makes two manifests incomparable, or None: another suite, another reference, or another passport.
+
+    A suite is another one if its items are others, or its version, which its author raises to begin anew.
+    """
+    if any(ours["suite"][key] != theirs["suite"][key] for key in ("sha256", "version")):
         return f"the suites differ ({_suite(ours)} and {_suite(theirs)})"
     if _reference(ours) != _reference(theirs):
         return "the reference clips differ"
@@ -27,11 +33,41 @@ def incomparable(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | No
     return None
 
 
-def check_baseline(manifest: Mapping[str, Any], baseline: RunFolder) -> None:
-    """Raises EvalkitError naming the difference when the baseline cannot be compared with."""
+def check_baseline(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    items: Collection[str],
+    columns: Mapping[str, Column],
+    baseline: RunFolder,
+) -> None:
+    """Raises EvalkitError, before anything is spoken, when the baseline cannot be compared with, or in nothing.
+
+    folder, manifest: of the run that is to be; items, columns: what it will have.
+    """
+    if folder.resolve() == baseline.path.resolve():
+        raise EvalkitError(
+            f"The baseline {baseline.path} is this very run, which differs from itself in nothing: name another run, "
+            "or leave --baseline out."
+        )
     problem = incomparable(manifest, baseline.manifest())
     if problem:
         raise EvalkitError(f"The baseline {baseline.path} cannot be compared with this run: {problem}; run it again.")
+    theirs = open_scores(baseline.path)
+    if not {row["item"] for row in theirs.rows} & set(items):
+        raise EvalkitError(f"The baseline {baseline.path} has none of the items of this run: take items that it has.")
+    omitted = untimely(_side(manifest, columns), theirs)
+    if not (columns.keys() & theirs.columns.keys()) - omitted.keys():
+        why = "".join(f" ({', '.join(omitted)}: {reason})" for reason in set(omitted.values()))
+        raise EvalkitError(
+            f"The baseline {baseline.path} has no column that could be compared with this run's{why}: give --metrics "
+            "that it has too."
+        )
+
+
+def _side(manifest: Mapping[str, Any], columns: Mapping[str, Column], rows: Sequence[Row] = ()) -> Scores:
+    """The side of this run."""
+    meanings = {name: Meaning(one.unit, one.better, "") for name, one in columns.items()}
+    return Scores("", "", rows, meanings, {}, manifest)
 
 
 def baseline_block(
@@ -43,11 +79,10 @@ def baseline_block(
     conditions are left out, and `omitted` says why.
     """
     theirs = open_scores(baseline.path)
-    meanings = {name: Meaning(one.unit, one.better, "") for name, one in columns.items()}
-    ours = Scores("", "", rows, meanings, {}, manifest)
+    ours = _side(manifest, columns, rows)
     omitted = untimely(ours, theirs)
     block = {}
-    for name, meaning in (meanings | ours.corpora()).items():
+    for name, meaning in {**ours.columns, **ours.corpora()}.items():
         found = None if name in omitted else measure(ours, theirs, name)
         if found is not None:
             block[name] = {
@@ -78,12 +113,15 @@ def measure(ours: Scores, theirs: Scores, column: str) -> Paired | None:
 
 
 def untimely(ours: Scores, theirs: Scores) -> dict[str, str]:
-    """Timings that both have and that were measured under other conditions, and why they are not compared."""
-    if ours.manifest is None or theirs.manifest is None:
-        return {}
-    why = timing_difference(ours.manifest.get("timing"), theirs.manifest.get("timing"))
-    both = (ours.columns.keys() & TIMINGS) if why else set()
-    return {name: why for name in sorted(both) if why and theirs.values(name)}
+    """Timings that both have, and why they are not compared: measured under other conditions, or in batches.
+
+    In batches, items are no independent samples of a time.
+    """
+    timed = [side.manifest.get("timing") for side in (ours, theirs) if side.manifest is not None]
+    why = timing_difference(*timed) if len(timed) == 2 else None
+    if why is None and any((one or {}).get("mode") == "batch" for one in timed):
+        why = _IN_BATCHES
+    return dict.fromkeys(sorted(TIMINGS & ours.columns.keys() & theirs.columns.keys()), why) if why else {}
 
 
 def notices(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

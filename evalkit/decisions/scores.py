@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.decisions.csv_table import Line, read_csv
 from evalkit.decisions.summary import CORPUS, corpus_counts, coverage
 from evalkit.errors import EvalkitError
 from evalkit.registry import METRICS
@@ -17,6 +17,8 @@ from evalkit.runs.table import read_scores
 
 SPEAKER = "speaker:"  # tag of an item
 _OF_TABLES = ("item", "repeat", "status", "tags")  # columns of a CSV that are no scores
+_OF_MANIFEST = {"suite": ("name", "version", "sha256"), "engine": (), "reference": (), "passports": ()}
+_OF_SUMMARY = {"model": (), "coverage": ("planned", "ok", "share"), "columns": ()}
 
 
 _POOLED = "_corpus"
@@ -92,12 +94,28 @@ def open_scores(path: Path) -> Scores:
         return _from_table(path)
     folder = open_run(path)
     manifest, summary = folder.manifest(), folder.summary()
+    _check_keys(folder.manifest_path, manifest, _OF_MANIFEST)
+    _check_keys(folder.summary_path, summary, _OF_SUMMARY)
+    for name in summary["columns"]:
+        _check_keys(folder.summary_path, summary["columns"], {name: ("unit", "better", "metric")})
     columns = {
         name: Meaning(one["unit"], one["better"], one["metric"], one.get("description") or "")
         for name, one in summary["columns"].items()
     }
     rows = read_scores(folder.scores_path)
     return Scores(summary["model"], folder.path.name, rows, columns, summary["coverage"], manifest, folder.path)
+
+
+def _check_keys(path: Path, content: Mapping[str, Any], keys: Mapping[str, Sequence[str]]) -> None:
+    """Raises EvalkitError for a file of a run that is JSON, and not what a run writes."""
+    for name, inner in keys.items():
+        there = name in content and (not inner or isinstance(content[name], Mapping))
+        missing = [one for one in inner if one not in content[name]] if there else [name]
+        if missing:
+            where = f" in '{name}'" if there else ""
+            raise EvalkitError(
+                f"{path} is damaged, it has no proper '{missing[0]}'{where}: move the run folder away and run again."
+            )
 
 
 def known_columns() -> dict[str, Meaning]:
@@ -111,34 +129,49 @@ def known_columns() -> dict[str, Meaning]:
 
 
 def _from_table(path: Path) -> Scores:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            header, lines = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvalkitError(f"{path} cannot be read as a table of scores ({error}).") from error
+    header, lines = read_csv(path)
     if "item" not in header:
         raise EvalkitError(f"{path} has no column 'item' in its first line: name one row per item.")
     names = [name for name in header if name not in _OF_TABLES]
     if not names or not lines:
         raise EvalkitError(f"{path} holds no scores: write a column of numbers per score and a line per item.")
+    corpus = next((name for name in names if pooled(name)), None)
+    if corpus is not None:
+        raise EvalkitError(
+            f"{path} line 1: '{corpus}' is a figure of a whole run and no score of an item; take the column out, or "
+            f"call it '{corpus.removesuffix(_POOLED)}'."
+        )
     known = known_columns()
-    rows = [_row(path, number, line, names) for number, line in enumerate(lines, start=2)]
+    rows = [_row(path, line, names) for line in lines]
+    _check_repeats(path, lines, rows)
     columns = {name: known.get(name, Meaning("", "neither", name)) for name in names}
     return Scores(path.stem, path.name, rows, columns, coverage(rows, len(rows)))
 
 
-def _row(path: Path, number: int, line: Mapping[str, Any], names: Sequence[str]) -> Row:
+def _check_repeats(path: Path, lines: Sequence[Line], rows: Sequence[Row]) -> None:
+    """Raises EvalkitError for two lines of one item that do not say that they are two takes of it."""
+    first: dict[str, int] = {}
+    for (number, _), row in zip(lines, rows, strict=True):
+        before = first.setdefault(row["utterance"], number)
+        if before != number:
+            raise EvalkitError(
+                f"{path} line {number}: the item '{row['item']}' stood in line {before} already; number takes of one "
+                "item in a column 'repeat', or take one line out."
+            )
+
+
+def _row(path: Path, of_file: Line, names: Sequence[str]) -> Row:
+    number, line = of_file
     item = (line.get("item") or "").strip()
     if not item:
         raise EvalkitError(f"{path} line {number}: the column 'item' is empty.")
-    repeat = (line.get("repeat") or "0").strip()
+    repeat = (line.get("repeat") or "").strip() or "0"
     values = {name: _number(path, number, name, line.get(name)) for name in names}
     return {
         "utterance": f"{item}.r{repeat}",
         "item": item,
         "repeat": repeat,
-        "status": (line.get("status") or "ok").strip(),
+        "status": (line.get("status") or "").strip() or "ok",
         "tags": (line.get("tags") or "").split(),
         "audio": None,
         "text": None,

@@ -1,4 +1,7 @@
-"""Intervals by the seeded bootstrap of scipy. The unit that is resampled is the item, never the utterance."""
+"""What a run says of itself: means, ratios and percentiles, and intervals by the rules of docs/statistics.md.
+
+The unit is the item, never the utterance.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean over items; repeats of an item are averaged first. ci95 is None for fewer than two items, or all alike."""
+    """Mean over items; repeats of an item are averaged first. ci95 is None for fewer than six items, or all alike."""
 
     mean: float
     sd: float | None
@@ -30,7 +33,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Sum of numerators over sum of denominators, as in corpus WER."""
+    """Sum of numerators over sum of denominators, as in corpus WER. ci95 is None as it is of a Mean."""
 
     value: float
     ci95: Interval | None
@@ -47,22 +50,23 @@ def by_item(values: Sequence[tuple[str, float]]) -> dict[str, float]:
 
 
 def mean_interval(items: Mapping[str, float]) -> Mean:
-    """Mean over items with its BCa bootstrap interval."""
+    """Mean over items with its 95 % interval."""
     values = np.array(list(items.values()), dtype=np.float64)
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Mean(float(values.mean()), sd, _bootstrap((values,), _mean, paired=False), len(values))
+    return Mean(float(values.mean()), sd, _interval(values, np.ones(len(values))), len(values))
 
 
 def ratio_interval(counts: Mapping[str, tuple[float, float]]) -> Ratio | None:
-    """counts: item -> (numerator, denominator), summed over its repeats. None when every denominator is zero."""
-    numerators = np.array([n for n, _ in counts.values()], dtype=np.float64)
-    denominators = np.array([d for _, d in counts.values()], dtype=np.float64)
-    if denominators.sum() == 0:
+    """counts: item -> (numerator, denominator), summed over its repeats; items without a denominator are left out.
+
+    None when no item has one.
+    """
+    known = [(n, d) for n, d in counts.values() if d]
+    if not known:
         return None
-    interval = _bootstrap((numerators, denominators), _ratio, paired=True)
-    return Ratio(
-        float(numerators.sum() / denominators.sum()), interval, float(numerators.sum()), float(denominators.sum())
-    )
+    numerators, denominators = np.array(known, dtype=np.float64).T
+    numerator, denominator = float(numerators.sum()), float(denominators.sum())
+    return Ratio(numerator / denominator, _interval(numerators, denominators), numerator, denominator)
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
@@ -78,12 +82,14 @@ def percentiles(values: Sequence[float]) -> dict[str, float | None]:
 def median_interval(items: Mapping[str, Sequence[float]]) -> Interval | None:
     """95 % percentile-bootstrap interval of the median of all values; items are resampled with all their repeats.
 
-    None for fewer than two items, or values that are all alike. (BCa needs a jackknife, which fails for a median.)
+    None for fewer than six items, or values that are all alike. (BCa needs a jackknife, which fails for a median.)
     """
+    from evalkit.decisions.differences import FEWEST  # which is made of this module's functions
+
     table = np.full((len(items), max((len(repeats) for repeats in items.values()), default=0)), np.nan)
     for row, repeats in zip(table, items.values(), strict=True):
         row[: len(repeats)] = repeats
-    if len(table) < 2 or np.nanmin(table) == np.nanmax(table):
+    if len(table) < FEWEST or np.nanmin(table) == np.nanmax(table):
         return None
     middle = np.nanmedian if np.isnan(table).any() else np.median  # the first is many times slower
     picks = np.random.default_rng(SEED).integers(len(table), size=(RESAMPLES, len(table)))
@@ -137,20 +143,14 @@ def _ratio(numerators: Floats, denominators: Floats, axis: int = -1) -> Floats:
     return np.asarray(numerators.sum(axis=axis) / denominators.sum(axis=axis))
 
 
-def _bootstrap(data: tuple[Floats, ...], statistic: Any, paired: bool) -> Interval | None:
-    from scipy.stats import bootstrap
+def _interval(numerators: Floats, denominators: Floats) -> Interval | None:
+    """95 % interval of a ratio of sums over units, as the difference of two runs has it."""
+    from evalkit.decisions.differences import _error, _intervals  # which are made of this module's functions
 
-    if len(data[0]) < 2 or all(np.ptp(column) == 0 for column in data):
-        return None  # of items that are all alike, resampling would claim a certainty that nobody has
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # degenerate resamples are handled below
-        result = bootstrap(
-            data,
-            statistic,
-            n_resamples=RESAMPLES,
-            method="BCa",
-            paired=paired,
-            vectorized=True,
-            rng=np.random.default_rng(SEED),
-        )
-    return _finite(result, 0.95)
+    ratio = float(numerators.sum() / denominators.sum())
+    method, found = _intervals(
+        numerators, denominators, ratio, *_error(numerators, denominators, ratio), levels=(0.95,)
+    )
+    # Two runs that differ alike in all items do differ; of one run's items that are all alike, an interval without
+    # width would claim a certainty that nobody has.
+    return None if method == "all alike" else found[0.95]

@@ -57,10 +57,16 @@ def coverage(rows: Sequence[Row], planned: int) -> dict[str, Any]:
     }
 
 
-def column_summaries(rows: Sequence[Row], columns: Mapping[str, Column], owner: Mapping[str, str]) -> dict[str, Any]:
-    """Per column that has a value anywhere: mean over items with interval, range, worst utterances, definition."""
+def column_summaries(
+    rows: Sequence[Row], columns: Mapping[str, Column], owner: Mapping[str, str], shared: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """Per column that has a value anywhere: mean over items with interval, range, worst utterances, definition.
+
+    shared: columns of which many utterances share one measurement, as the time of a batch; they have no interval.
+    """
     present = {name: column for name, column in columns.items() if any(row.get(name) is not None for row in rows)}
-    return {name: _column(rows, column, owner[name]) for name, column in present.items()}
+    found = {name: _column(rows, column, owner[name]) for name, column in present.items()}
+    return {name: {**one, "ci95": None} if name in shared else one for name, one in found.items()}
 
 
 def absent_columns(
@@ -102,8 +108,8 @@ def corpus_counts(rows: Sequence[Row], column: str) -> dict[str, tuple[float, fl
     return _by_item(rows, [_counts(row, column, corpus) for row in rows], corpus)
 
 
-def tag_summaries(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]:
-    """Per tag: number of utterances, and mean with interval of each column."""
+def tag_summaries(rows: Sequence[Row], columns: Sequence[str], shared: Set[str] = frozenset()) -> dict[str, Any]:
+    """Per tag: number of utterances, and mean with interval of each column. shared: see `column_summaries`."""
     tags = sorted({tag for row in rows for tag in row["tags"]})
     result: dict[str, Any] = {}
     for tag in tags:
@@ -112,7 +118,9 @@ def tag_summaries(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, Any]
         result[tag] = {
             "n": len(tagged),
             "columns": {
-                name: {"n": mean.items, "mean": mean.mean, "ci95": mean.ci95} for name, mean in means.items() if mean
+                name: {"n": mean.items, "mean": mean.mean, "ci95": None if name in shared else mean.ci95}
+                for name, mean in means.items()
+                if mean
             },
         }
     return result

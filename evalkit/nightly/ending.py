@@ -38,7 +38,8 @@ def end(
     night["ended"] = datetime.now().astimezone().isoformat(timespec="seconds")
     history.replace_night(night)
     nights.write(night)
-    build(file.out, nights, history, file.title)
+    for sentence in build(file.out, nights, history, file.title):
+        say(sentence)
     write_summary_of_ci(nights, night)
     nights.set_closed()
     return night
@@ -93,8 +94,8 @@ def rebuilt(file: File) -> dict[str, Any]:
         rows = history.rebuild(ended)
         for night in ended:
             (nights.folder / f"{night['night']}.html").unlink(missing_ok=True)
-        build(file.out, nights, history, file.title)
-    return {"nights": len(ended), "rows": rows, "notices": unreadable}
+        unmarked = build(file.out, nights, history, file.title)
+    return {"nights": len(ended), "rows": rows, "notices": [*unreadable, *unmarked]}
 
 
 def would_prune(file: File, history: History, night: Night | None, jobs: Sequence[Job]) -> list[Prunable]:
@@ -105,8 +106,9 @@ def would_prune(file: File, history: History, night: Night | None, jobs: Sequenc
 
 def baselines_of(file: File, jobs: Collection[Job]) -> set[str]:
     """Names of the runs that something is compared with: accepted, or named in the nightly.toml."""
-    named = {job.model.baseline.name for job in jobs if job.model.baseline is not None}
-    return accepted_runs(file.out / RUNS) | named
+    runs = file.out / RUNS
+    named = [job.model.baseline.resolve() for job in jobs if job.model.baseline is not None]  # perhaps by a link
+    return accepted_runs(runs) | {path.name for path in named if path.parent == runs.resolve()}
 
 
 def _rows(night: Night | None) -> list[dict[str, Any]]:

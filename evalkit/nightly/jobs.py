@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evalkit.decisions.gate.schema import Rules
     from evalkit.pipeline.job import Options
     from evalkit.pipeline.speaking import Speaking
+    from evalkit.suites import Item
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,16 @@ class Job:
         )
 
 
+@dataclass(frozen=True)
+class _Suite:
+    """A suite of the file. rules: None where it has none; items: that are spoken."""
+
+    name: str
+    entry: SuiteEntry
+    rules: Rules | None
+    items: Sequence[Item]
+
+
 def job_key(label: str, suite: str) -> str:
     names = (re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "x" for name in (label, suite))
     return f"{'-'.join(names)}-{digest([label, suite])[:6]}"
@@ -96,19 +107,19 @@ def plan(path: Path, file: File, known: Collection[str] = ()) -> list[Job]:
 
 def _of_model(
     model: ModelEntry,
-    suites: Sequence[tuple[str, SuiteEntry, Rules | None]],
+    suites: Sequence[_Suite],
     faults: list[str],
     known: Collection[str],
 ) -> list[Job]:
     """The jobs of a model; what is wrong with it is added to the faults."""
-    chosen = _chosen(model, [name for name, _, _ in suites], faults)
+    chosen = _chosen(model, [suite.name for suite in suites], faults)
     missing = _missing(model)
     problems = [*(_engine_problem(model, engine) for engine in model.engines), *_settings_problems(model)]
     jobs = [
-        Job(_label(model, engine), name, model, entry, engine, rules, missing)
+        Job(_label(model, engine), suite.name, model, suite.entry, engine, suite.rules, missing)
         for engine in model.engines
-        for name, entry, rules in suites
-        if name in chosen
+        for suite in suites
+        if suite.name in chosen
     ]
     if missing and not any(job.key in known for job in jobs):
         problems.append(missing)
@@ -125,26 +136,27 @@ def suite_place(entry: SuiteEntry) -> str:
     return str(entry.path.absolute()) if entry.path is not None else str(entry.name)
 
 
-def _suites(file: File, faults: list[str]) -> list[tuple[str, SuiteEntry, Rules | None]]:
+def _suites(file: File, faults: list[str]) -> list[_Suite]:
+    """The suites that can be spoken; what is wrong with the others is added to the faults."""
     from evalkit.pipeline.plan import select_items
     from evalkit.suites import load_suite
 
-    found: list[tuple[str, SuiteEntry, Rules | None]] = []
+    found: list[_Suite] = []
     for entry in file.suite:
         shown = entry.name or entry.path
         try:
             if entry.name is not None and entry.name not in SUITES.names():
                 raise EvalkitError(f"{unknown('suite', entry.name, SUITES.names())} A suite of files has a path.")
             suite = load_suite(suite_place(entry))
-            select_items(suite.items, entry.items, entry.limit)
+            items = select_items(suite.items, entry.items, entry.limit)
             rules = _rules(entry, suite.name)
         except EvalkitError as error:
             faults.append(f"[[suite]] '{shown}': {error}")
             continue
-        if suite.name in [name for name, _, _ in found]:
+        if suite.name in [one.name for one in found]:
             faults.append(f"[[suite]] '{shown}': the suite '{suite.name}' is listed twice; keep one of the two.")
             continue
-        found.append((suite.name, entry, rules))
+        found.append(_Suite(suite.name, entry, rules, items))
     return found
 
 
@@ -205,10 +217,9 @@ def _engine_problem(model: ModelEntry, engine: str | None) -> str | None:
     return None
 
 
-def _run_faults(file: File, suites: Sequence[tuple[str, SuiteEntry, Rules | None]]) -> list[str]:
-    """What is wrong with [run], and which rules name a column that it does not measure."""
-    from evalkit.decisions.summary import CORPUS
-    from evalkit.decisions.timing import TIMINGS
+def _run_faults(file: File, suites: Sequence[_Suite]) -> list[str]:
+    """What is wrong with [run], and which rules cannot be judged on what it measures."""
+    from evalkit.decisions.gate.fitting import rule_faults
     from evalkit.pipeline.engine_setup import pick_device
     from evalkit.pipeline.judges import choose, columns_of
 
@@ -217,14 +228,11 @@ def _run_faults(file: File, suites: Sequence[tuple[str, SuiteEntry, Rules | None
         columns = set(columns_of(choose(file.run.metrics, file.run.judges, device, file.run.settings)))
     except EvalkitError as error:
         return [f"[run]: {error}"]
-    known = columns | TIMINGS | {f"{name}_corpus" for name in CORPUS if name in columns}
     return [
-        f"[[suite]] '{suite}': the rule '{rule.title}' is about a column that [run] does not measure. "
-        f"{unknown('column', rule.column, known)}"
-        for suite, _, rules in suites
-        if rules is not None
-        for rule in (*rules.absolute, *rules.relative, *rules.item)
-        if rule.column not in known and not rule.optional
+        f"[[suite]] '{suite.name}': {fault}"
+        for suite in suites
+        if suite.rules is not None
+        for fault in rule_faults(suite.rules, columns, suite.items)
     ]
 
 

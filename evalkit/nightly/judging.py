@@ -44,12 +44,17 @@ def last_done(job: Job, nights: Nights, runs: Sequence[Mapping[str, Any]]) -> La
 
 
 def judged(entry: Entry, job: Job, scores: Scores, runs: Path, last: Last | None) -> Entry:
-    """The entry with the verdict and the comparisons. What fails here becomes a notice: the figures are there."""
+    """The entry with the verdict and the comparisons.
+
+    A comparison that fails becomes a notice: the figures are there. A gate that cannot judge is the job's problem.
+    """
     notices: list[str] = []
-    baseline = _baseline(job, runs, notices)
-    gate, problem = _gate(job, scores, baseline, notices)
+    baseline, problem = _baseline(job, runs)
+    gate = None
+    if problem is None:
+        gate, problem = _gate(job, scores, baseline, notices)
     accept = f"evalkit baseline accept runs/{entry['run']} --label {shlex.quote(job.label)} --why '…'"
-    if baseline is None:
+    if baseline is None and problem is None:
         notices.append(f"To make this run the baseline, beside the nightly's site: `{accept}`.")
     return {
         **entry,
@@ -82,15 +87,18 @@ def _new_rules(gate: Mapping[str, Any] | None, last: Last | None) -> list[str]:
     return [name for name in blocked_rules(gate) if name not in before]
 
 
-def _baseline(job: Job, runs: Path, notices: list[str]) -> Scores | None:
+def _baseline(job: Job, runs: Path) -> tuple[Scores | None, str | None]:
+    """The baseline, None only where none was accepted; and why one that there is cannot be read.
+
+    A gate without it would skip every rule that compares, and let a loss through.
+    """
     try:
         if job.model.baseline is not None:
-            return open_scores(job.model.baseline)
+            return open_scores(job.model.baseline), None
         entry = accepted(runs, job.label, job.suite)
-        return open_scores(baseline_folder(runs, entry)) if entry else None
+        return (open_scores(baseline_folder(runs, entry)) if entry else None), None
     except EvalkitError as error:
-        notices.append(f"The baseline cannot be read: {error}")
-        return None
+        return None, f"The baseline cannot be read: {error}"
 
 
 def _gate(

@@ -13,16 +13,17 @@ from evalkit.nightly.entries import DONE, Entry
 from evalkit.nightly.history import History
 from evalkit.nightly.judging import BLOCKED, NOT_JUDGED
 from evalkit.nightly.nights import RUNS, Night, Nights
+from evalkit.runs.baselines import Entry as Acceptance
 from evalkit.runs.baselines import entries
 
 SHOWN_NIGHTS = 400  # in the list of the index
 RANK = (BLOCKED, "failed", NOT_JUDGED, "short", "undecided", "no rules", "pass")
 
 
-def build(out: Path, nights: Nights, history: History, title: str) -> None:
+def build(out: Path, nights: Nights, history: History, title: str) -> list[str]:
     """Write the index, the trends of its models, and the pages of nights that have none or whose night is the newest.
 
-    Every file is written whole, so that a reader never meets half a page.
+    Every file is written whole, so that a reader never meets half a page. Returns what the pages had to leave out.
     """
     from reports.nightly_page import render_index, render_night
     from reports.nightly_trends import render_trends
@@ -31,7 +32,7 @@ def build(out: Path, nights: Nights, history: History, title: str) -> None:
     labels = [one["night"] for one in found["nights"]]
     night = _newest(nights, labels)
     if night is None:
-        return
+        return []
     for label in labels:
         if label == night["night"] or not (nights.folder / f"{label}.html").is_file():
             _write_night(nights, night if label == night["night"] else _readable(nights, label), render_night)
@@ -44,12 +45,21 @@ def build(out: Path, nights: Nights, history: History, title: str) -> None:
         "nights": [_listed(one) for one in found["nights"][:SHOWN_NIGHTS]],
         "older": max(0, len(found["nights"]) - SHOWN_NIGHTS),
     }
-    accepted = entries(out / RUNS)
+    accepted, problems = _accepted(out)
     for entry in night["jobs"]:
         baselines = {one.run for one in accepted if (one.label, one.suite) == (entry["label"], entry["suite"])}
         page = render_trends(title, card(entry), history.series(entry["key"]), baselines)
         write_atomically(out / "trends" / f"{entry['key']}.html", page)
     write_atomically(out / "index.html", render_index(context))
+    return problems
+
+
+def _accepted(out: Path) -> tuple[list[Acceptance], list[str]]:
+    """Every acceptance; where they cannot be read none, and a sentence: what was measured must be published."""
+    try:
+        return entries(out / RUNS), []
+    except EvalkitError as error:
+        return [], [f"The trends mark no baseline: {error}"]
 
 
 def card(entry: Entry) -> dict[str, Any]:
@@ -124,7 +134,7 @@ def _as_rule(reason: str) -> dict[str, Any]:
     numbers = ("figure", "limit", "interval", "level", "bound", "mean", "baseline_mean", "pairs")
     blank = dict.fromkeys(("column", "tag", "more_items", "more_repeats", *numbers))
     rule = {"name": "the run", "kind": "coverage", "result": BLOCKED, "says": reason, "blocks": True}
-    return {**blank, **rule, "unit": "", "lost": 0, "items": [], "why": "", "optional": False}
+    return {**blank, **rule, "unit": "", "lost": 0, "note": "", "items": [], "why": "", "optional": False}
 
 
 def _newest(nights: Nights, labels: Iterable[str]) -> Night | None:

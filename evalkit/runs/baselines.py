@@ -70,8 +70,9 @@ def entries(out: Path) -> list[Entry]:
         return []
     except OSError as error:
         raise EvalkitError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
-    whole = [line for line in lines if line.endswith(b"\n")]  # a kill may cut the last one short
-    return [_entry(path, number, line) for number, line in enumerate(whole, start=1) if line.strip()]
+    if lines and not lines[-1].endswith(b"\n") and not _is_entry(lines[-1]):
+        lines.pop()  # a kill cut it short
+    return [_entry(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def baseline_folder(out: Path, entry: Entry) -> Path:
@@ -95,7 +96,7 @@ def _blocked(run: RunFolder) -> str | None:
 def _append(path: Path, entry: Entry) -> None:
     line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
     with disk_errors(path), path.open("a+b") as file, _locked(file):
-        file.truncate(_whole(file))
+        _end_the_last_line(file)
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
@@ -112,11 +113,25 @@ def _locked(file: IO[bytes]) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _whole(file: IO[bytes]) -> int:
-    """Size of the file without a line that a kill cut short."""
+def _end_the_last_line(file: IO[bytes]) -> None:
+    """Give a whole last line its newline, which an editor may have left out, and drop one that a kill cut short."""
     file.seek(0)
     content = file.read()
-    return content.rfind(b"\n") + 1
+    start = content.rfind(b"\n") + 1
+    if start == len(content):
+        return
+    if _is_entry(content[start:]):
+        file.write(b"\n")
+    else:
+        file.truncate(start)
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        Entry(**json.loads(line))
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _entry(path: Path, number: int, line: bytes) -> Entry:

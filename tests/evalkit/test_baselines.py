@@ -152,3 +152,13 @@ def test_the_folder_of_a_run_given_by_a_relative_path(out: Path, monkeypatch: py
     monkeypatch.chdir(out / "a")
     baselines.accept(RunFolder(Path(".")), "default", "Ada", "x")
     assert [entry.run for entry in baselines.entries(out)] == ["a"]
+
+
+def test_a_last_line_without_its_newline_counts_and_stays(out: Path) -> None:
+    baselines.accept(RunFolder(out / "a"), "default", "Ada", "x")
+    baselines.accept(RunFolder(out / "b"), "default", "Ada", "y")
+    path = out / "baselines.jsonl"
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))  # as some editors leave it
+    assert baselines.accepted(out, "default", "smoke") == baselines.entries(out)[1]
+    baselines.accept(RunFolder(out / "a"), "default", "Ada", "z")
+    assert [entry.why for entry in baselines.entries(out)] == ["x", "y", "z"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from compared_runs import WORDS, made_rows, made_run
 
 from evalkit.decisions.answers import MARGINS
 from evalkit.decisions.comparison import compare
-from evalkit.decisions.paired import baseline_block
+from evalkit.decisions.paired import baseline_block, check_baseline, incomparable
 from evalkit.decisions.scores import open_scores
 from evalkit.errors import EvalkitError
 from evalkit.runs.folder import RunFolder
@@ -136,6 +137,35 @@ def test_times_of_batches_are_not_compared(evalkit: Call, base: Path, better: Pa
     assert "rtf" not in found["columns"] and any("another mode (stream and single)" in n for n in found["notices"])
 
 
+def test_times_of_batches_are_not_in_the_block_of_a_run_either(base: Path, tmp_path: Path) -> None:
+    ours = open_scores(made_run(tmp_path, "again", made_rows(seed=4)))
+    columns = {name: Column(name, "", "lower", (0.0, 1.0), "") for name in ours.columns}
+    assert ours.manifest is not None
+    block = baseline_block(ours.rows, columns, RunFolder(base), ours.manifest)
+    assert "rtf" not in block["columns"] and "in batches" in block["omitted"]["rtf"]
+
+
+def test_another_version_of_a_suite_is_another_suite(base: Path) -> None:
+    ours = json.loads((base / "manifest.json").read_text())
+    raised = {**ours, "suite": {**ours["suite"], "version": "2"}}
+    assert incomparable(ours, ours) is None
+    assert incomparable(raised, ours) == "the suites differ (made-up 2 and made-up 1)"
+
+
+def test_a_baseline_must_have_something_to_compare(base: Path, tmp_path: Path) -> None:
+    manifest = json.loads((base / "manifest.json").read_text())
+    columns = {name: Column(name, "", "lower", (0.0, 1.0), "") for name in ("rtf", "wer")}
+    check = partial(check_baseline, tmp_path / "new", manifest, baseline=RunFolder(base))
+    check(items={"i00"}, columns=columns)
+    with pytest.raises(EvalkitError, match="has none of the items"):
+        check(items={"other"}, columns=columns)
+    with pytest.raises(EvalkitError, match="no column that could be compared"):
+        check(items={"i00"}, columns={"rtf": columns["rtf"]})
+    (tmp_path / "link").symlink_to(base)
+    with pytest.raises(EvalkitError, match="is this very run"):
+        check_baseline(tmp_path / "link", manifest, {"i00"}, columns, RunFolder(base))
+
+
 def test_several_others_share_one_correction(evalkit: Call, base: Path, better: Path, tmp_path: Path) -> None:
     third = made_run(tmp_path, "third", made_rows(mos=2.5, seed=3, errors=[1, 0, 2]))
     found = compared(evalkit, base, better, third)
@@ -223,3 +253,17 @@ def test_api_refuses_without_force(base: Path, tmp_path: Path) -> None:
     with pytest.raises(EvalkitError, match="differ in judge"):
         compare(open_scores(base), [open_scores(other)], MARGINS)
     assert compare(open_scores(base), [open_scores(other)], MARGINS, force=True)["others"][0]["incomparable"]
+
+
+def test_columns_that_only_one_has_are_named(evalkit: Call, tmp_path: Path) -> None:
+    for name, head in (("a", "item,dnsmos_ovrl,wer,cer"), ("b", "item,dnsmos_ovrl"), ("c", "item,dnsmos_ovrl,taste")):
+        lines = [",".join([f"i{n}", *["1"] * head.count(",")]) for n in range(6)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *lines]))
+    a, b, c = (tmp_path / f"{name}.csv" for name in "abc")
+    assert "wer, cer: only a has them: not compared." in compared(evalkit, a, b)["notices"]
+    assert "wer, cer: only a has them: not compared." in compared(evalkit, b, a)["notices"]
+    assert "only" not in " ".join(compared(evalkit, a, b, "--columns", "dnsmos_ovrl")["notices"])
+    both = compared(evalkit, b, c, a)["notices"]
+    assert (
+        "taste: c has it and b not: not compared." in both and "wer, cer: a has them and b not: not compared." in both
+    )

@@ -145,3 +145,14 @@ def test_a_label_that_nobody_accepted(evalkit: Call, good: Path) -> None:
     done = evalkit("gate", good, "--label", "release")
     assert done.exit_code == 2
     assert "was accepted under the label 'release'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "summary.json"])
+def test_a_run_with_a_damaged_file_is_bad_input_in_one_sentence(
+    evalkit: Call, good: Path, bad: Path, rules: Path, name: str
+) -> None:
+    (bad / name).write_text("{}")
+    for arguments in (("gate", bad, "--rules", rules), ("gate", good, "--baseline", bad, "--rules", rules),
+                      ("compare", good, bad)):  # fmt: skip
+        done = evalkit(*arguments)
+        assert done.exit_code == 2 and f"{name} is damaged" in done.stderr.replace("\n", "")

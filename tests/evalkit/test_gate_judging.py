@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from gate_runs import noise, row, rows_of, scores
 
+from evalkit.decisions.differences import FEWEST
 from evalkit.decisions.gate.figures import measure
 from evalkit.decisions.gate.judging import judge
+from evalkit.decisions.gate.lost import Lost
 from evalkit.decisions.gate.relative import Comparison, evident_level, prepare
 from evalkit.decisions.gate.rules import make_rules
 from evalkit.decisions.scores import Meaning, Scores
@@ -192,7 +194,7 @@ def test_lost_pairs_are_said() -> None:
     ours = scores(rows_of({"dnsmos_ovrl": [*SAME[:38], None, None]}))
     rule = only(judge(ours, relative(), base()), "relative")
     assert (rule["lost"], rule["pairs"]) == (2, 38)
-    assert "2 items of the baseline have no value here" in rule["says"]
+    assert "2 items of the baseline (i-38, i-39) have no value here" in rule["says"]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +346,7 @@ def comparison(error: float, margin: float = 0.1, ways: tuple[int, ...] = (1,)) 
     sides = scores(rows_of({"dnsmos_ovrl": values.tolist()})), scores(rows_of({"dnsmos_ovrl": [0.0] * 30}))
     ours, theirs = (measure(side, "dnsmos_ovrl") for side in sides)
     assert ours is not None and theirs is not None
-    return replace(prepare(relative(margin=margin).relative[0], ours, theirs), ways=ways)
+    return replace(prepare(relative(margin=margin).relative[0], ours, theirs, Lost()), ways=ways)
 
 
 def test_several_rules_share_five_per_cent_of_false_alarms() -> None:
@@ -401,3 +403,66 @@ def test_an_item_is_the_mean_of_its_repeats() -> None:
     for margin, verdict in ((0.5, "pass"), (0.4, "blocked")):
         chosen = rules(item=[{"column": "pronunciation_accuracy", "items": ["a"], "margin": margin}])
         assert judge(ours, chosen, theirs)["verdict"] == verdict
+
+
+def without(number: int, failed: bool = False, manifest: bool = True) -> Scores:
+    """As good as the baseline, and without a value of the last so many items."""
+    rows = rows_of({"dnsmos_ovrl": SAME})
+    for one in rows[40 - number :]:
+        one.update(dnsmos_ovrl=None, status="failed" if failed else "ok")
+    found = scores(rows)
+    return found if manifest else replace(found, manifest=None)
+
+
+def test_values_that_no_coverage_rule_counts_leave_a_rule_undecided() -> None:
+    status = rules(coverage=[{"min": 0.5}], relative=[{"column": "dnsmos_ovrl", "margin": 0.1}])
+    verdict = judge(without(12), status, base())
+    rule = only(verdict, "relative")
+    assert (rule["result"], rule["lost"], rule["items"]) == ("undecided", 12, [])
+    assert "12 items of the baseline (i-28, i-29, i-30, i-31, i-32 and 7 more) have no value here" in rule["says"]
+    assert "no coverage rule counts them; one with column = 'dnsmos_ovrl' would." in rule["says"]
+    assert verdict["verdict"] == "pass" and "cannot tell: dnsmos_ovrl within 0.1" in verdict["sentence"]
+    assert judge(without(12), status, base(), strict=True)["verdict"] == "blocked"
+    by_column = rules(coverage=[{"min": 0.9, "column": "dnsmos_ovrl"}], relative=[dict(status.relative[0])])
+    counted = judge(without(12), by_column, base())
+    assert counted["verdict"] == "blocked" and only(counted, "relative")["result"] == "pass"
+    assert judge(without(2), by_column, base(), strict=True)["verdict"] == "pass"
+
+
+def test_failures_are_the_business_of_the_coverage_rule_and_said_where_the_rule_holds() -> None:
+    chosen = rules(coverage=[{"min": 0.9}], relative=[{"column": "dnsmos_ovrl", "margin": 0.1}])
+    verdict = judge(without(2, failed=True), chosen, base(), strict=True)
+    rule = only(verdict, "relative")
+    assert (verdict["verdict"], rule["result"], rule["lost"]) == ("pass", "pass", 2)
+    assert rule["note"] in rule["says"] and rule["note"].endswith("could not be compared; a coverage rule counts them.")
+    assert only(judge(without(2, failed=True), relative(), base()), "relative")["result"] == "undecided"
+    other = rules(coverage=[{"min": 0.0, "tag": "a:b"}], relative=[{"column": "dnsmos_ovrl", "margin": 0.1}])
+    some = without(2, failed=True)
+    some.rows[0]["tags"] = ["a:b"]
+    assert only(judge(some, other, base()), "relative")["result"] == "undecided", "they have not the rule's tag"
+
+
+@pytest.mark.parametrize(("manifest", "result"), [(True, "pass"), (False, "undecided")])
+def test_items_that_are_not_in_the_run_were_not_asked_for_unless_it_is_a_table(manifest: bool, result: str) -> None:
+    whole = without(0, manifest=manifest)
+    rule = only(judge(replace(whole, rows=whole.rows[:38]), relative(), base()), "relative")
+    assert (rule["result"], rule["lost"]) == (result, 2)
+    assert rule["note"] == "2 items of the baseline (i-38, i-39) have no line in this run and could not be compared."
+
+
+@pytest.mark.parametrize("number", range(2, FEWEST))
+def test_fewer_than_six_items_decide_nothing(number: int) -> None:
+    settled = relative(undecided="block")
+    for shift in (-1.0, 0.0):
+        rule = only(judge(quality(shift, 0.001, number=number), settled, base(number)), "relative")
+        assert rule["result"] == "undecided" and rule["interval"] is None and "too few to say" in rule["says"]
+    floor = only(
+        judge(base(number), rules(absolute=[{"column": "dnsmos_ovrl", "min": 1.0, "confidence": 0.95}])), "absolute"
+    )
+    assert floor["result"] == "undecided" and "too few to say" in floor["says"]
+
+
+def test_a_rule_with_too_few_items_takes_no_share_of_the_false_alarms() -> None:
+    many = comparison(0.045)
+    few = replace(many, found=replace(many.found, intervals={many.level: None}))
+    assert few.protection() == 0.0 and evident_level([many, few]) == evident_level([many])

@@ -22,13 +22,15 @@ def names(log: Log) -> list[str]:
     return [loss.name for loss in choose_losses(log, "step", ())[0]]
 
 
-def test_the_log_of_the_fixture_has_its_total_and_says_what_stands_for_the_held_out_one() -> None:
-    losses, notice = choose_losses(read_log(VOICES / "overlong" / "losses.csv"), "step", ())
+def test_the_log_of_the_fixture_has_its_total_and_by_name_its_held_out_curve() -> None:
+    log = read_log(VOICES / "overlong" / "losses.csv")
+    losses, notice = choose_losses(log, "step", ("train_total", "held_out_envelope"))
     assert [(loss.name, loss.role) for loss in losses] == [
         ("train_total", "training"),
         ("held_out_envelope", "validation"),
     ]
-    assert notice and "held_out_envelope" in notice
+    assert notice is None
+    assert names(log) == ["train_total"], "no name of the others says that it is a loss"
     assert losses[0].at([50])[0] == 0.81766
 
 
@@ -39,6 +41,9 @@ def test_the_log_of_the_fixture_has_its_total_and_says_what_stands_for_the_held_
         ("step,lr,eval_loss,grad_norm,train_loss", ["train_loss", "eval_loss"]),
         ("global_step,train/loss_mel,train/total_loss,val/loss_mel,val/loss", ["train/total_loss", "val/loss"]),
         ("step,dev_accuracy,loss", ["loss"]),
+        ("step,train/nll,eval/perplexity,eval/wer", ["train/nll", "eval/perplexity"]),
+        ("step,train_ce,val_cross_entropy", ["train_ce", "val_cross_entropy"]),
+        ("step,train/total,val/total", ["train/total", "val/total"]),
     ],
 )
 def test_the_whole_loss_is_chosen_and_nothing_that_is_no_loss(tmp_path: Path, header: str, chosen: list[str]) -> None:
@@ -93,6 +98,9 @@ def test_values_that_are_no_numbers_are_left_out_and_counted(tmp_path: Path) -> 
         ("log.jsonl", "[1]\n", "line 1 is no object"),
         ("state.json", '{"a": 1}', "no list 'log_history'"),
         ("log.txt", "1", "losses are read from"),
+        ("log.csv", "step,loss\n10,0.1\n20,0,9\n", "line 3: there are 3 cells under 2 columns"),
+        ("log.csv", "step,loss,loss\n10,1,2\n", "line 1: two columns are called 'loss'"),
+        ("log.jsonl", '{"log_history": [1, 2]}\n', "line 1: 'log_history' is no list of records"),
     ],
 )
 def test_what_cannot_be_used_is_said_with_the_file_and_the_line(
@@ -139,3 +147,16 @@ def test_without_tensorboard_one_sentence_names_the_extra(tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_accumulator", None)
     with pytest.raises(EvalkitError, match=r"evalkit\[tensorboard\]"):
         read_log(tmp_path)
+
+
+def test_a_score_of_an_evaluation_is_no_loss_unless_somebody_says_so(tmp_path: Path) -> None:
+    log = written(tmp_path, "log.csv", "step,train_loss,eval_mos,val_pesq,loss_scale\n1,2,3,3,9\n2,1,2,2,9\n")
+    assert names(log) == ["train_loss"]
+    assert choose_losses(log, "step", ("eval_mos",))[0][0].role == "validation"
+
+
+def test_several_parts_of_a_validation_loss_and_none_that_is_the_whole(tmp_path: Path) -> None:
+    log = written(tmp_path, "log.csv", "step,train_total,val_loss_mel,val_loss_f0\n1,2,3,4\n")
+    losses, notice = choose_losses(log, "step", ())
+    assert [loss.name for loss in losses] == ["train_total", "val_loss_mel"]
+    assert notice and "val_loss_mel stands for it" in notice

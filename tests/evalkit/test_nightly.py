@@ -301,3 +301,35 @@ def test_a_night_that_speaks(evalkit: Call, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (run / "audio").iterdir()} == times and len(times) == 4
     entry = json.loads((tmp_path / "nightly" / "nights" / "two.json").read_text())["jobs"][0]
     assert entry["unchanged_since"] == "one" and entry["engine"] == "tinytts" and entry["coverage"]["ok"] == 4
+
+
+@pytest.mark.parametrize("lost", ["the folder", "the list", "its summary"])
+def test_a_baseline_that_cannot_be_read_lets_no_loss_through(evalkit: Call, site: Site, lost: str) -> None:
+    evalkit("nightly", site.config, "--night", "one")
+    accept_all(site, "one")
+    baseline = site.runs / site.entry("one")["run"]
+    site.checkpoint("sarah", dnsmos_ovrl=2.6)
+    if lost == "the folder":
+        baseline.rename(site.folder / "elsewhere")
+    elif lost == "the list":
+        (site.runs / "baselines.jsonl").write_text("{}\n")
+    else:
+        (baseline / "summary.json").write_text("{}")
+    result = evalkit("nightly", site.config, "--night", "two")
+    assert result.exit_code == 3 and "No sound result of sarah on smoke" in result.output, result.output
+    entry = site.entry("two")
+    assert entry["verdict"] == "not judged" and entry["gate"] is None and entry["new_trouble"]
+    assert entry["problem"].startswith("The baseline cannot be read: ")
+    assert "The baseline cannot be read" in site.page("nights/two.html")
+    assert "The baseline cannot be read" in site.page("nights/two.md")
+    assert "evalkit baseline accept runs/" not in site.page("nights/two.html"), "it is not the first night"
+    junit = ElementTree.fromstring(site.page("nights/two.junit.xml"))
+    assert next(s.get("name") for s in junit.iter("testsuite") if s.get("failures") != "0") == "sarah on smoke"
+    assert "two" in site.page("index.html") and not (site.out / "open-night.json").exists()
+
+
+def test_a_damaged_list_of_baselines_is_said_when_the_pages_are_made_again(evalkit: Call, site: Site) -> None:
+    evalkit("nightly", site.config, "--night", "one")
+    (site.runs / "baselines.jsonl").write_text("{}\n")
+    result = evalkit("nightly", site.config, "--rebuild")
+    assert result.exit_code == 0 and "The trends mark no baseline" in result.output, result.output

@@ -44,7 +44,7 @@ def refused(tmp_path: Path, text: str) -> str:
         ('path = "sumit.pth"', 'path = "sumit.pth"\n[model.settings]\n"wer.model" = 1', "put it into [run] settings"),
         ('rules = "gate.toml"', 'rules = "gone.toml"', "gone.toml do not exist"),
         ('rules = "gate.toml"', 'items = ["s-9*"]', "Unknown item 's-9*'"),
-        ('"dnsmos"', '"wada_snr"', "the rule 'DNS-MOS holds' is about a column that [run] does not measure"),
+        ('"dnsmos"', '"wada_snr"', "[[suite]] 'smoke': the rule 'DNS-MOS holds' is about the column 'dnsmos_ovrl'"),
         ('"dnsmos"', '"dnsmoss"', "[run]: Unknown metric 'dnsmoss': did you mean 'dnsmos'?"),
         ("[[suite]]", '[[suite]]\npath = "x"\n[[suite]]', "There is no suite at"),
         ("[[suite]]", '[[suite]]\nname = "smoke"\n[[suite]]', "the suite 'smoke' is listed twice"),
@@ -144,3 +144,28 @@ def test_the_command_refuses_with_2_and_writes_nothing(evalkit: Call, tmp_path: 
     result = evalkit("nightly", site.config)
     assert result.exit_code == 2 and "gone.pth does not exist" in result.output
     assert not site.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            '[[coverage]]\nmin = 1.0\ncolumn = "wer"',
+            "the rule 'coverage of wer' is about the column 'wer', which is not",
+        ),
+        (
+            '[[coverage]]\nmin = 1.0\ntag = "kind:nam"',
+            "the rule 'coverage [kind:nam]' is about items with a tag that none",
+        ),
+        ('[[relative]]\ncolumn = "dnsmos_ovrl"\nmargin = 1\ntag = "no:such"', "Unknown tag 'no:such'"),
+        ('[[item]]\ncolumn = "dnsmos_ovrl"\nitems = ["sm-9*"]', "Unknown item 'sm-9*'"),
+    ],
+)
+def test_rules_that_could_not_be_judged_are_faults(tmp_path: Path, rule: str, said: str) -> None:
+    site = Site(tmp_path)
+    (tmp_path / "gate.toml").write_text(rule)
+    with pytest.raises(EvalkitError) as error:
+        plan(site.config, read_config(site.config))
+    assert "[[suite]] 'smoke': " in str(error.value) and said in str(error.value)
+    (tmp_path / "gate.toml").write_text(f"{rule}\noptional = true" if "relative" in rule else "[[coverage]]\nmin = 1.0")
+    assert plan(site.config, read_config(site.config))

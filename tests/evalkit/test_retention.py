@@ -123,3 +123,12 @@ def test_runs_that_no_night_made_are_left_alone(evalkit: Call, site: Site) -> No
     for number in (1, 2, 3):
         night(evalkit, site, number)
     assert (own / "a.flac").exists()
+
+
+def test_a_baseline_that_the_file_names_by_a_link_keeps_its_audio(evalkit: Call, site: Site) -> None:
+    first = night(evalkit, site, 0)
+    link = site.folder / "production"
+    link.symlink_to(first.path)
+    site.config.write_text(KEEP.replace('path = "sarah.pth"', 'path = "sarah.pth"\nbaseline = "production"'))
+    runs = [night(evalkit, site, number) for number in range(1, 4)]
+    assert audio(first) == 24 and audio(runs[0]) == 0

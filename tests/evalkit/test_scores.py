@@ -45,6 +45,12 @@ def test_a_table(tmp_path: Path) -> None:
         ("item,mos\na,1\nb,good\n", "line 3: 'good' in the column 'mos' is no number"),
         ("item,mos\na,nan\n", "line 2: the column 'mos' is nan"),
         ("item,mos\na,inf\n", "leave a missing value empty"),
+        ("item,mos\na,1\nb,2,95\n", "table.csv line 3: there are 3 cells under 2 columns; write decimals with a point"),
+        ("item,mos,mos\na,1,2\n", "table.csv line 1: two columns are called 'mos'"),
+        ("item,mos\na,1\nb,2\na,3\n", "table.csv line 4: the item 'a' stood in line 2 already"),
+        ("item,repeat,mos\na,0,1\na,,3\n", "line 3: the item 'a' stood in line 2"),
+        ("item,wer,wer_corpus\na,0.1,0.5\n", "table.csv line 1: 'wer_corpus' is a figure of a whole run"),
+        ("item,mos,\na,1,2\n", "line 2: '2' stands in a column without a name"),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, words: str) -> None:
@@ -70,3 +76,17 @@ def test_a_run(tmp_path: Path) -> None:
     assert list(scores.corpora()) == ["wer_corpus"]
     assert pooled("wer_corpus") and not pooled("wer") and not pooled("my_corpus")
     assert {row["item"] for row in scores.tagged("half:first").rows} == {"i00", "i01", "i02"}
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "summary.json"])
+@pytest.mark.parametrize("content", ["{}", '{"suite": 1, "model": "m", "coverage": [], "columns": {"wer": {}}}'])
+def test_a_run_whose_files_are_json_and_nothing_else_is_named(tmp_path: Path, name: str, content: str) -> None:
+    path = made_run(tmp_path, "model", made_rows(6))
+    (path / name).write_text(content)
+    with pytest.raises(EvalkitError, match=rf"{name} is damaged, it has no proper '.*': move the run folder away"):
+        open_scores(path)
+
+
+def test_what_says_nothing_in_a_table_is_passed_over(tmp_path: Path) -> None:
+    text = "item,repeat,mos,\na,,1,\n\nb,0,2\nb,1,3,\n"  # a comma at the end, an empty line, a short line
+    assert open_scores(written(tmp_path, text)).values("mos") == {"a": [1.0], "b": [2.0, 3.0]}

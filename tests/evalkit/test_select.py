@@ -123,6 +123,7 @@ def test_only_checkpoints_that_pass_the_gate_are_ranked_and_none_means_no(
         ((*TWO, "--loss", "train_total"), "name the log with --losses"),
         ((*TWO, "--losses", OVERLONG / "losses.csv", "--loss", "total"), "Unknown loss 'total'"),
         ((*TWO, "--rules", "nothing.toml"), "nothing.toml"),
+        ((*TWO, "--rules", "TAGGED"), "Unknown tag 'no:such'"),
         ((*TWO, "--set", "temprature=1"), "temprature"),
         ((*TWO, "--references", "clips"), "leave the checkpoints out"),
         (("--references", "no-such-folder"), "does not exist"),
@@ -131,7 +132,10 @@ def test_only_checkpoints_that_pass_the_gate_are_ranked_and_none_means_no(
 def test_bad_input_is_one_sentence_before_anything_is_spoken(
     evalkit: Call, tmp_path: Path, arguments: tuple[object, ...], says: str
 ) -> None:
-    done = evalkit("select", *arguments, "--out", tmp_path / "runs", "--quiet")
+    tagged = tmp_path / "gate.toml"
+    tagged.write_text('[[absolute]]\ncolumn = "dnsmos_ovrl"\nmin = 1\ntag = "no:such"\n')
+    given = [tagged if one == "TAGGED" else one for one in arguments]
+    done = evalkit("select", *given, "--out", tmp_path / "runs", "--quiet")
     assert done.exit_code == 2, done.stderr
     assert says in done.stderr
     assert not list((tmp_path / "runs").glob("*/audio"))

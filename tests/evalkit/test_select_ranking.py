@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evalkit.decisions.differences import FEWEST
 from evalkit.decisions.scores import Meaning, Scores
 from evalkit.decisions.select.measure import Measure, find_measure, on_items
 from evalkit.decisions.select.pareto import front
@@ -129,3 +130,9 @@ def test_the_primary_may_be_a_column_a_corpus_figure_or_a_metric() -> None:
 
 def test_names_in_a_sentence() -> None:
     assert [names_in_words(list("abc"[:n])) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+
+
+def test_too_few_items_for_an_interval_say_nothing_and_the_best_mean_is_chosen() -> None:
+    few = rank(runs({"early": 2.0, "late": 3.0}, items=FEWEST - 1), MOS)
+    assert few.to_best["early"]["ci95"] is None and few.to_best["early"]["answer"] == "cannot tell"
+    assert (few.alike, few.chosen) == (("early",), "late")

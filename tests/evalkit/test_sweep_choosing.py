@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from evalkit.decisions.differences import FEWEST
 from evalkit.decisions.scores import Meaning, Scores
 from evalkit.decisions.sweep.advice import advise, caution
 from evalkit.decisions.sweep.axes import Axis
@@ -115,3 +116,14 @@ def test_caution_is_about_sampling_alone() -> None:
     assert caution({"temperature": 1.2}, {"temperature": 1.0}) == "bold"
     assert caution({"temperature": 0.8, "top_k": 80}, USUAL) == "mixed"
     assert caution({"temperature": 1, "speed": 0.5}, {"temperature": 1.0, "speed": 1.0}) == "same"
+
+
+def test_too_few_items_tell_no_two_points_apart_and_advise_nothing() -> None:
+    few = [3.0 + 0.001 * n for n in range(FEWEST - 1)]
+    best = Candidate(Point((1.5,), AXES), scores([value + 1 for value in few]))
+    usual = Candidate(DEFAULT, scores(few))
+    choice = choose([best, usual], "mos", "higher", DEFAULT)
+    assert choice is not None and choice.best is best and choice.chosen is usual and len(choice.alike) == 2
+    paired = difference(best.scores, usual.scores, "mos")
+    advice = advise(COLD, USUAL, (4.0, 3.0), "mos", "higher", "this voice", paired)
+    assert advice.verdict == "cannot tell" and "no interval" in advice.says

@@ -21,6 +21,8 @@ from evalkit.errors import EvalkitError
 from evalkit.files import digest
 from evalkit.pipeline.job import Options
 from evalkit.pipeline.speaking import Speaking
+from evalkit.suites import load_suite
+from evalkit.suites.splitting import split_items
 
 Truth = Callable[[Point, str, str], float]  # point, part, item -> wada_snr_db
 
@@ -244,3 +246,48 @@ def test_another_split_or_suite_is_another_sweep(sweep_over: Any) -> None:
         for more in ({}, {"split": 0.4}, {"min_coverage": 0.9}, {})
     ]
     assert len(set(folders)) == 3 and folders[0] == folders[3]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[absolute]]\ncolumn = "wer_corpus"\nmax = 0.5\n', "about the column 'wer_corpus', which is not computed"),
+        ('[[coverage]]\nmin = 1.0\ntag = "no:such"\n', "Unknown tag 'no:such'"),
+        ('[[item]]\ncolumn = "wada_snr_db"\nitems = ["no-such"]\n', "Unknown item 'no-such'"),
+    ],
+)
+def test_rules_that_no_point_can_be_judged_by_are_refused_before_anything_is_spoken(
+    sweep_over: Any, tmp_path: Path, text: str, says: str
+) -> None:
+    rules = tmp_path / "gate.toml"
+    rules.write_text(text)
+    with pytest.raises(EvalkitError, match=says):
+        sweep_over(hill, "alpha=0.4,0.8", "beta=0.5,1.0", rules=rules)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_item_rule_may_name_items_of_either_half(sweep_over: Any, tmp_path: Path) -> None:
+    rules = tmp_path / "gate.toml"
+    rules.write_text("[[coverage]]\nmin = 0.5\n")
+    swept, _ = sweep_over(hill, "alpha=0.4,0.8", "beta=0.5,1.0", rules=rules)
+    halves = swept.content["split"]
+    rule = '[[item]]\ncolumn = "wada_snr_db"\nmargin = 0.1\nname = "never worse"\nitems = '
+    rules.write_text(f'{rule}["{halves["test"][0]}"]\n')
+    of_test, _ = sweep_over(hill, "alpha=0.4,0.8", "beta=0.5,1.0", rules=rules)
+    assert {point["status"] for point in of_test.content["points"]} == {"ok"}
+    rules.write_text(f'{rule}["{halves["test"][0]}", "{halves["dev"][0]}"]\n')
+    of_both, _ = sweep_over(hill, "alpha=0.4,0.8", "beta=0.5,1.0", rules=rules)
+    assert "blocked" in {point["status"] for point in of_both.content["points"]}
+
+
+def test_a_point_that_the_rules_cannot_judge_is_not_chosen(sweep_over: Any, tmp_path: Path) -> None:
+    rules = tmp_path / "gate.toml"
+    rules.write_text('[[relative]]\ncolumn = "wada_snr_db"\nmargin = 50\n')
+
+    def failing(point: Point) -> Sequence[str]:  # other items than the baseline's: none is in both
+        items = split_items(load_suite("general").items, 0.5).dev
+        return items[:20] if point.values[0] == 0.4 else items[20:]
+
+    swept, _ = sweep_over(hill, "alpha=0.4,0.6", "beta=1.0", rules=rules, failing=failing, min_coverage=0.0)
+    (blocked,) = (point for point in swept.content["points"] if point["status"] == "blocked")
+    assert "no item has wada_snr_db both in this run and in the baseline" in blocked["why"]

@@ -196,3 +196,12 @@ def test_figures_are_written_as_fine_as_their_limit() -> None:
     assert "| -0.0021 |" in render_gate_markdown([verdict(fine)])
     floor = rule("x", "pass", kind="absolute", figure=2.912, limit=2.5, unit="MOS", mean=2.912)
     assert "| 2.91 MOS |" in render_gate_markdown([verdict(floor)])
+
+
+def test_what_a_rule_that_holds_could_not_look_at_is_said() -> None:
+    note = "1 item of the baseline (x) has no value here."
+    result = verdict(
+        *(rule(name, "pass", lost=1, says=f"{name} holds. {note}", note=note) for name in ("mos", "words"))
+    )
+    assert f"mos, words: {note}" in printed(result) and "mos holds" not in printed(result)
+    assert f"- **mos, words**: {note}" in render_gate_markdown([result])

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.decisions.gate.figures import Measured, figure, scored
+from evalkit.decisions.gate.figures import Measured, covered, figure
 from evalkit.decisions.gate.outcome import NO_BASELINE, TOLERANCE, Outcome, Result, counted, share, written
 from evalkit.decisions.gate.schema import Absolute, Coverage, Item
 from evalkit.decisions.scores import Meaning, Scores
@@ -18,8 +18,8 @@ from evalkit.runs.log import Row
 
 def judge_coverage(rule: Coverage, ours: Scores, theirs: Scores | None) -> Outcome:
     """ours, theirs: the rows that the rule is about."""
-    have, missed = _covered(rule, ours.rows), [row for row in ours.rows if not _counts(rule, row)]
-    before = _covered(rule, theirs.rows) if theirs is not None else None
+    have, missed = _share(rule, ours.rows), [row for row in ours.rows if not covered(rule, row)]
+    before = _share(rule, theirs.rows) if theirs is not None else None
     limits = [rule.min] if rule.min is not None else []
     if rule.max_drop is not None and before is not None:
         limits.append(before - rule.max_drop)
@@ -117,12 +117,8 @@ def judge_item(rule: Item, run: Scores, ours: Measured, theirs: Measured) -> Out
     )
 
 
-def _counts(rule: Coverage, row: Row) -> bool:
-    return scored(row) and (rule.column is None or row.get(rule.column) is not None)
-
-
-def _covered(rule: Coverage, rows: Sequence[Row]) -> float:
-    return sum(_counts(rule, row) for row in rows) / len(rows) if rows else 0.0
+def _share(rule: Coverage, rows: Sequence[Row]) -> float:
+    return sum(covered(rule, row) for row in rows) / len(rows) if rows else 0.0
 
 
 def _kind(rule: Coverage, row: Row) -> str:

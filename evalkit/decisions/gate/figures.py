@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.decisions.differences import Paired, paired, paired_ratio
-from evalkit.decisions.gate.schema import Absolute, Item, Relative
+from evalkit.decisions.gate.schema import Absolute, Coverage, Item, Relative
 from evalkit.decisions.scores import Meaning, Scores
 from evalkit.decisions.summary import CORPUS
 from evalkit.errors import EvalkitError
@@ -28,6 +28,11 @@ class Absent:
 def scored(row: Row) -> bool:
     """Whether an utterance was made and scored whole."""
     return row["status"] == "ok" and not row["details"].get("metric_crashed")
+
+
+def covered(rule: Coverage, row: Row) -> bool:
+    """Whether a coverage rule counts an utterance as there."""
+    return scored(row) and (rule.column is None or row.get(rule.column) is not None)
 
 
 def with_tag(scores: Scores, tag: str) -> Scores:

@@ -8,6 +8,7 @@ from typing import Any
 
 from evalkit.decisions.gate import figures
 from evalkit.decisions.gate.checks import judge_absolute, judge_coverage, judge_item
+from evalkit.decisions.gate.lost import find_lost
 from evalkit.decisions.gate.outcome import NO_BASELINE, Kind, Outcome
 from evalkit.decisions.gate.relative import Comparison, evident_level, judge_relative, prepare
 from evalkit.decisions.gate.schema import Absolute, Coverage, Item, Relative, Rules
@@ -33,7 +34,7 @@ def judge(scores: Scores, rules: Rules, baseline: Scores | None = None, strict: 
         found = figures.find(floor, scores)
         outcomes.append(_absent(floor, found) if isinstance(found, figures.Absent) else judge_absolute(floor, found[1]))
     comparing: list[Relative | Item] = [*rules.relative, *rules.item]
-    prepared = [_prepare(rule, scores, baseline, differing) for rule in comparing]
+    prepared = [_prepare(rule, rules, scores, baseline, differing) for rule in comparing]
     level = evident_level([one for one in prepared if isinstance(one, Comparison)])
     outcomes += [judge_relative(one, level) if isinstance(one, Comparison) else one for one in prepared]
     outcomes = [replace(one, blocks=_blocks(one, rules, strict)) for one in outcomes]
@@ -123,7 +124,7 @@ def _coverage(rule: Coverage, scores: Scores, baseline: Scores | None) -> Outcom
 
 
 def _prepare(
-    rule: Relative | Item, scores: Scores, baseline: Scores | None, differing: Mapping[str, str]
+    rule: Relative | Item, rules: Rules, scores: Scores, baseline: Scores | None, differing: Mapping[str, str]
 ) -> Comparison | Outcome:
     found = figures.find(rule, scores)
     if isinstance(found, figures.Absent):
@@ -138,7 +139,7 @@ def _prepare(
         return _absent(rule, theirs)
     if isinstance(rule, Item):
         return judge_item(rule, rows, ours, theirs)
-    return prepare(rule, ours, theirs)
+    return prepare(rule, ours, theirs, find_lost(rules.coverage, rows, ours, theirs))
 
 
 def _absent(rule: figures.OfColumn, absent: figures.Absent) -> Outcome:
@@ -201,7 +202,5 @@ def _notices(scores: Scores, baseline: Scores | None, outcomes: Sequence[Outcome
         said.append("The run is its own baseline, so comparing says nothing.")
     undecided = [one.name for one in outcomes if one.result == "undecided" and not one.blocks]
     if undecided:
-        said.append(
-            f"Undecided, and let through: {', '.join(undecided)}. More items or repeats would tell; --strict blocks."
-        )
+        said.append(f"Undecided, and let through: {', '.join(undecided)}; --strict blocks.")
     return said

@@ -22,8 +22,8 @@ class Outcome:
     blocks: whether the verdict is "blocked" because of it. figure, limit: of a relative or item rule the difference,
     ours minus the baseline's, and the margin with its sign. interval: of the figure, at `level`. bound: end of the
     one-sided interval that the rule holds against its limit. items: those that lost most, those that regressed, or
-    those that were not scored. lost: items that the baseline has a value of and this run has not. optional: skipped
-    because it may be, also when strict.
+    those that were not scored. lost: items that the baseline has a value of and this run has not. note: end of what it
+    says that is to be read also where the rule holds. optional: skipped because it may be, also when strict.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Outcome:
     baseline_mean: float | None = None
     pairs: int | None = None
     lost: int = 0
+    note: str = ""
     items: Sequence[str] = ()
     more_items: int | None = None
     more_repeats: int | None = None

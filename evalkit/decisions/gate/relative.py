@@ -10,6 +10,7 @@ from typing import Literal
 
 from evalkit.decisions.differences import FEWEST, POWER, Paired
 from evalkit.decisions.gate.figures import Measured, difference
+from evalkit.decisions.gate.lost import Lost
 from evalkit.decisions.gate.outcome import TOLERANCE, Outcome, Result, counted, written
 from evalkit.decisions.gate.schema import Relative
 from evalkit.decisions.scores import Meaning
@@ -27,6 +28,7 @@ class Comparison:
     """A relative rule, its column on both sides, and the difference with the interval that the margin is held against.
 
     ways: 1 where more is better, -1 where less is; both where a column has no direction: then it may go neither way.
+    lost: items that could not be paired.
     """
 
     rule: Relative
@@ -34,6 +36,7 @@ class Comparison:
     theirs: Measured
     found: Paired
     ways: Sequence[Direction]
+    lost: Lost
 
     @property
     def level(self) -> float:
@@ -46,17 +49,20 @@ class Comparison:
         return None if interval is None else interval[0 if way > 0 else 1]
 
     def protection(self) -> float:
-        """Chance that the bound lies beyond the margin although nothing was lost: 0 where the noise is far below it."""
+        """Chance that the bound lies beyond the margin although nothing was lost: 0 where the noise is far below it.
+
+        0 also where there are too few items for a bound: such a rule blocks nobody.
+        """
         from scipy.stats import t
 
-        if not self.found.error:
+        degrees = self.found.degrees
+        if not self.found.error or degrees is None or self.found.intervals[self.level] is None:
             return 0.0
-        degrees = self.found.units - 1
         reach = self.rule.margin / self.found.error - t.ppf(self.rule.confidence, degrees)
         return float(t.sf(reach, degrees))
 
 
-def prepare(rule: Relative, ours: Measured, theirs: Measured) -> Comparison:
+def prepare(rule: Relative, ours: Measured, theirs: Measured, lost: Lost) -> Comparison:
     """Raises EvalkitError where no item has the column on both sides."""
     found = difference(ours, theirs, (2 * rule.confidence - 1,))
     if found is None:
@@ -64,7 +70,7 @@ def prepare(rule: Relative, ours: Measured, theirs: Measured) -> Comparison:
             f"The rule '{rule.title}' cannot be judged: no item has {rule.column} both in this run and in the "
             "baseline; compare runs of the same items."
         )
-    return Comparison(rule, ours, theirs, found, _directions(rule, ours.meaning))
+    return Comparison(rule, ours, theirs, found, _directions(rule, ours.meaning), lost)
 
 
 def evident_level(comparisons: Sequence[Comparison]) -> float:
@@ -83,7 +89,10 @@ def evident_level(comparisons: Sequence[Comparison]) -> float:
 
 
 def judge_relative(one: Comparison, evident: float) -> Outcome:
-    """evident: of `evident_level`, for all relative rules of the file."""
+    """evident: of `evident_level`, for all relative rules of the file.
+
+    What holds for the items that could be paired is undecided while others were lost that no coverage rule counts.
+    """
     rule, found, meaning = one.rule, one.found, one.ours.meaning
     answers = _answers(one, evident)
     result: Result = "blocked" if "blocked" in answers else "undecided" if "undecided" in answers else "pass"
@@ -92,12 +101,15 @@ def judge_relative(one: Comparison, evident: float) -> Outcome:
     changes = {item: way * (after[item] - before[item]) for item in before.keys() & after.keys()}
     fell = sorted((item for item in changes if changes[item] < 0), key=lambda item: (changes[item], item))
     more = _how_many_more(found, rule, way) if result == "undecided" else (None, None)
-    lost = len(before.keys() - after.keys())
+    note = one.lost.sentence(rule.column)
+    says = _sentence(one, result, way, evident, more)
+    if result == "pass" and one.lost.untold:
+        result, fell = "undecided", []
     return Outcome(
         name=rule.title,
         kind="relative" if rule.tag is None else "tag",
         result=result,
-        says=_sentence(one, result, way, evident, more, lost),
+        says=f"{says} {note}".strip(),
         column=rule.column,
         tag=rule.tag,
         figure=found.difference,
@@ -109,7 +121,8 @@ def judge_relative(one: Comparison, evident: float) -> Outcome:
         mean=found.mean,
         baseline_mean=found.baseline_mean,
         pairs=found.pairs,
-        lost=lost,
+        lost=len(one.lost),
+        note=note,
         items=fell[:SHOWN] if result != "pass" else (),
         more_items=more[0],
         more_repeats=more[1],
@@ -178,7 +191,7 @@ def _repeats(found: Paired, variance: float, error: float) -> int | None:
 
 
 def _sentence(
-    one: Comparison, result: Result, way: Direction, evident: float, more: tuple[int | None, int | None], lost: int
+    one: Comparison, result: Result, way: Direction, evident: float, more: tuple[int | None, int | None]
 ) -> str:
     rule, found, unit = one.rule, one.found, one.ours.meaning.unit
     margin, sure = written(rule.margin, unit), f"{100 * rule.confidence:g} % confidence"
@@ -201,7 +214,7 @@ def _sentence(
             f"beyond the margin of {margin}, and it may be nothing."
         )
         said += _advice(more)
-    return said + (f" {_lost(lost)}" if lost else "")
+    return said
 
 
 def _moved(column: str, found: Paired, unit: str) -> str:
@@ -220,8 +233,3 @@ def _advice(more: tuple[int | None, int | None]) -> str:
         return ""
     instead = f", or {counted(repeats, 'more repeat')} on both sides," if repeats else ""
     return f" About {counted(items, 'more item')}{instead} would tell."
-
-
-def _lost(lost: int) -> str:
-    items = "1 item of the baseline has" if lost == 1 else f"{lost} items of the baseline have"
-    return f"{items} no value here and could not be compared; a coverage rule guards against that."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from evalkit.decisions.csv_table import read_csv
 from evalkit.decisions.select.checkpoints import Unit
 from evalkit.errors import EvalkitError, some
 from evalkit.registry import unknown
@@ -20,10 +20,23 @@ Point = tuple[float, float]  # step or epoch, loss
 WINDOW = 5  # logged values at a checkpoint, averaged: one batch's loss is noise
 STEPS = ("step", "steps", "global_step", "iteration", "iter", "update", "_step", "train/global_step")
 EPOCHS = ("epoch", "epochs", "train/epoch")
-_PARTS = ("loss", "train", "held_out", "heldout", "eval", "val", "dev", "nll")
+_SAYS = ("nll", "ce", "perplexity", "ppl")  # words that say it is a loss, beside "loss" and "cross_entropy" anywhere
 _VALIDATION = ("held_out", "heldout", "eval", "val", "valid", "validation", "dev", "test")
 _WHOLE = ("loss", "total", "total_loss", "loss_total")  # of a name, with what says training or validation taken off
-_NO_LOSS = ("accuracy", "acc", "runtime", "per_second", "learning_rate", "lr", "grad_norm", "flos", "mcd", "wer")
+_NO_LOSS = (
+    "accuracy",
+    "acc",
+    "runtime",
+    "per_second",
+    "learning_rate",
+    "lr",
+    "grad_norm",
+    "flos",
+    "mcd",
+    "wer",
+    "scale",
+    "weight",
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +93,10 @@ def read_log(path: Path) -> Log:
 def choose_losses(log: Log, unit: Unit, names: Sequence[str]) -> tuple[list[Loss], str | None]:
     """The curves that were asked for by name; else the training loss, and a validation loss if there is one.
 
-    unit: of the checkpoints' steps. Returns what is worth saying of the choice as well. Raises EvalkitError for a name
-    that is not there, a log without that unit, and checkpoints without steps.
+    Only what is called a loss is taken unasked: by a word ("loss", "cross_entropy", "ce", "nll", "perplexity", "ppl"),
+    or as "total" beside what says training or validation. unit: of the checkpoints' steps. Returns what is worth saying
+    of the choice as well. Raises EvalkitError for a name that is not there, a log without that unit, and checkpoints
+    without steps.
     """
     if unit == "place":
         raise EvalkitError(
@@ -132,22 +147,18 @@ def _collected(path: Path, records: Iterable[Mapping[str, Any]]) -> Log:
 
 
 def _csv_records(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, line in enumerate(csv.DictReader(file), start=2):
-                yield {(name or "").strip(): _cell(path, number, name, text) for name, text in line.items()}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvalkitError(f"The losses {path} cannot be read ({error}): give a CSV of numbers in UTF-8.") from error
+    for number, line in read_csv(path)[1]:
+        yield {name: _cell(path, number, name, text) for name, text in line.items()}
 
 
-def _cell(path: Path, number: int, name: str | None, text: Any) -> float | None:
+def _cell(path: Path, number: int, name: str, text: str | None) -> float | None:
     """A number, or None for an empty cell and for words, which are no loss; not for words in place of a step."""
-    if not isinstance(text, str) or not text.strip():
+    if text is None or not text.strip():
         return None
     try:
         return float(text)
     except ValueError:
-        if (name or "").strip() in (*STEPS, *EPOCHS):
+        if name in (*STEPS, *EPOCHS):
             raise EvalkitError(f"{path} line {number}: '{text}' in the column '{name}' is no number.") from None
         return None
 
@@ -183,7 +194,10 @@ def _json_lines(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
         if not isinstance(record, dict):
             raise EvalkitError(f"{path} line {number} is no object: write one record a line.")
         history = record.get("log_history")
-        yield from history if isinstance(history, list) else [record]
+        records = history if isinstance(history, list) else [record]
+        if not all(isinstance(one, dict) for one in records):
+            raise EvalkitError(f"{path} line {number}: 'log_history' is no list of records.")
+        yield from records
 
 
 def _flat(record: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
@@ -205,10 +219,12 @@ def _words(name: str) -> str:
 
 
 def _is_loss(name: str) -> bool:
+    """Whether a name says that it is a loss. One that only says "eval" or "val" may be any score, and rise as it gets
+    better."""
     words = _words(name)
     parts = words.split("_")
-    is_one = "loss" in words or any(words.startswith(part) or part in parts for part in _PARTS)
-    return is_one and not any(no in parts or words.endswith(no) for no in _NO_LOSS)
+    says = "loss" in words or "cross_entropy" in words or any(one in parts for one in _SAYS) or _rest(name) == "total"
+    return says and not any(no in parts or words.endswith(no) for no in _NO_LOSS)
 
 
 def _role(name: str) -> Role:

@@ -12,7 +12,6 @@ from evalkit.decisions.select.checkpoints import Training
 from evalkit.decisions.select.losses import Loss, choose_losses, read_log
 from evalkit.decisions.select.measure import Measure, find_measure
 from evalkit.decisions.select.stages import plan_stages
-from evalkit.decisions.summary import CORPUS
 from evalkit.errors import EvalkitError
 from evalkit.pipeline.engine_setup import pick_device
 from evalkit.pipeline.job import Options
@@ -88,27 +87,22 @@ def prepare(training: Training, speaking: Speaking, options: Options, wish: Wish
         plan_stages(items, wish.keep, wish.stages),
         measure,
         meanings,
-        _rules(wish.rules, columns),
+        _rules(wish.rules, columns, items),
         open_scores(options.baseline) if options.baseline is not None else None,
         losses,
         tuple(notices),
     )
 
 
-def _rules(path: Path | None, columns: Mapping[str, Column]) -> Rules | None:
-    """The rules, if every column that they are about is computed."""
+def _rules(path: Path | None, columns: Mapping[str, Column], items: Sequence[Item]) -> Rules | None:
+    """The rules, if they can be judged on what will be spoken and computed."""
     if path is None:
         return None
+    from evalkit.decisions.gate.fitting import check_rules
     from evalkit.decisions.gate.rules import read_rules
 
     rules = read_rules(path)
-    known = {*columns, *(f"{name}_corpus" for name in CORPUS if name in columns)}
-    for rule in (*rules.absolute, *rules.relative, *rules.item):
-        if rule.column not in known and not rule.optional:
-            raise EvalkitError(
-                f"{path}: the rule '{rule.title}' is about '{rule.column}', which is not computed: add its metric to "
-                "--metrics, or give the rule optional = true."
-            )
+    check_rules(rules, columns, items)
     return rules
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.checkpoints import fingerprint, recognise
 from evalkit.decisions.summary import CORPUS
@@ -16,7 +16,7 @@ from evalkit.decisions.sweep.making import Maker
 from evalkit.decisions.sweep.points import Point, corners, default_point, grid
 from evalkit.decisions.sweep.subject import Subject, read_subject
 from evalkit.engines import EngineSpec
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, some
 from evalkit.files import digest, sha256_file
 from evalkit.pipeline.engine_setup import known_layouts, named_engine, pick_device, reader_of
 from evalkit.pipeline.job import Options
@@ -28,6 +28,9 @@ from evalkit.suites import Suite, load_suite
 from evalkit.suites.splitting import Split, split_items
 from metrics import Column
 from reports.columns import main_columns
+
+if TYPE_CHECKING:
+    from evalkit.decisions.gate.schema import Rules
 
 Search = Literal["grid", "tpe", "nsga2"]
 
@@ -60,7 +63,8 @@ class Wanted:
 class Prepared:
     """points: of a grid, in order; empty for a search. columns: objective -> what it is, the primary one first.
 
-    named: whether the user named the objectives: one of them without a value is an error then.
+    named: whether the user named the objectives: one of them without a value is an error then. rules: as they hold for
+    the items that points are chosen on; notice: which of them say nothing there.
     """
 
     wanted: Wanted
@@ -74,7 +78,8 @@ class Prepared:
     parts: Split
     columns: Mapping[str, Column]
     named: bool
-    rules: Any
+    rules: Rules | None
+    notice: str | None
     identity: str
 
     @property
@@ -117,12 +122,8 @@ def prepare(wanted: Wanted) -> Prepared:
     else:
         weights = sha256_file(subject.path) if maker.from_file else fingerprint(maker.tensors())
     suite, parts = _items(wanted)
-    columns, named = _objectives(wanted, suite, parts)
-    rules = None
-    if wanted.rules is not None:
-        from evalkit.decisions.gate.rules import read_rules
-
-        rules = read_rules(wanted.rules)
+    computed, columns, named = _objectives(wanted, suite, parts)
+    rules, notice = _rules(wanted.rules, computed, suite, parts)
     options, speaking = wanted.options, wanted.speaking
     identity = {
         "subject": repr(subject.content) if subject.content is not None else subject.name,
@@ -137,7 +138,20 @@ def prepare(wanted: Wanted) -> Prepared:
         "rules": sha256_file(wanted.rules) if wanted.rules is not None else None,
     }
     return Prepared(
-        wanted, subject, axes, default, points, maker, spec, suite, parts, columns, named, rules, digest(identity)
+        wanted,
+        subject,
+        axes,
+        default,
+        points,
+        maker,
+        spec,
+        suite,
+        parts,
+        columns,
+        named,
+        rules,
+        notice,
+        digest(identity),
     )
 
 
@@ -165,12 +179,35 @@ def _items(wanted: Wanted) -> tuple[Suite, Split]:
     return suite, split_items(items, wanted.split)
 
 
-def _objectives(wanted: Wanted, suite: Suite, parts: Split) -> tuple[dict[str, Column], bool]:
-    """The primary column and the others. Raises EvalkitError for one that no chosen metric has."""
+def _rules(path: Path | None, computed: Collection[str], suite: Suite, parts: Split) -> tuple[Rules | None, str | None]:
+    """The rules as they hold on dev, where points are judged, and which of them say nothing there.
+
+    An item rule may name any item of the suite, as nobody can know which half an item falls into. Raises EvalkitError
+    for rules that no point could be judged by.
+    """
+    if path is None:
+        return None, None
+    from evalkit.decisions.gate.fitting import check_rules, on_items
+    from evalkit.decisions.gate.rules import read_rules
+
+    rules = read_rules(path)
+    dev = [item for item in suite.items if item.id in set(parts.dev)]
+    check_rules(rules, computed, dev, suite.items)
+    held = on_items(rules, dev)
+    left = {rule.title for rule in held.item}
+    silent = [rule.title for rule in rules.item if rule.title not in left]
+    if not silent:
+        return held, None
+    return held, f"None of the items that points are chosen on is named in {some(silent)}: not judged."
+
+
+def _objectives(wanted: Wanted, suite: Suite, parts: Split) -> tuple[list[str], dict[str, Column], bool]:
+    """What is computed; the primary column and the others. Raises EvalkitError for one that no chosen metric has."""
     options = wanted.options
     device = pick_device(options.device)
     choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
     columns = columns_of(choices)
+    computed = list(columns)
     for name, corpus in CORPUS.items():
         if name in columns:
             columns[f"{name}_corpus"] = replace(columns[name], name=f"{name}_corpus", description=corpus.description)
@@ -189,7 +226,8 @@ def _objectives(wanted: Wanted, suite: Suite, parts: Split) -> tuple[dict[str, C
     main = main_columns({"columns": {n: {"better": c.better, "metric": owner[n]} for n, c in plain.items()}})
     primary = wanted.primary or _usual(directed, main, suite, parts)
     others = wanted.objectives or tuple(main)
-    return {name: directed[name] for name in dict.fromkeys((primary, *others))}, bool(wanted.objectives)
+    chosen = {name: directed[name] for name in dict.fromkeys((primary, *others))}
+    return computed, chosen, bool(wanted.objectives)
 
 
 def _usual(directed: Mapping[str, Column], main: Sequence[str], suite: Suite, parts: Split) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.decisions.gate.judging import judge
 from evalkit.decisions.scores import Scores
 from evalkit.decisions.sweep.advice import caution, sampling
 from evalkit.decisions.sweep.choosing import Candidate, Choice, choose
@@ -105,12 +106,16 @@ class _Sweeper:
         self._say(
             f"{prepared.folder}: {len(dev)} items to choose on, {'the same' if dev == test else len(test)} to quote."
         )
+        if prepared.notice:
+            self._say(prepared.notice)
         baseline = self._evaluator.measure("dev", prepared.default, dev)
         if baseline.scores is None:
             raise EvalkitError(
                 f"{prepared.subject.path} itself cannot be measured ({prepared.default.name}). {baseline.why}"
             )
         self._prepared = prepared = replace(prepared, columns=_with_values(prepared, baseline.scores))
+        if prepared.rules is not None:  # what cannot be judged on the baseline is said now, not after the last point
+            judge(baseline.scores, prepared.rules, baseline.scores)
         points = self._grid() if prepared.points else self._search(baseline)
         extra = None if prepared.default in points else baseline
         measured = [self._measured[point] for point in dict.fromkeys(points)]
@@ -194,15 +199,17 @@ class _Sweeper:
         self._say(f"{place} of {of}: {found.point.name}: {said}")
 
     def _blocked(self, measured: Sequence[Measured], baseline: Scores) -> dict[Point, str]:
-        """What the rules say against points."""
+        """What the rules say against points; one that they cannot judge is none to choose."""
         if self._prepared.rules is None:
             return {}
-        from evalkit.decisions.gate.judging import judge
-
         found = {}
         for one in measured:
             if one.status == "ok" and one.scores is not None:
-                verdict = judge(one.scores, self._prepared.rules, baseline)
+                try:
+                    verdict = judge(one.scores, self._prepared.rules, baseline)
+                except EvalkitError as error:
+                    found[one.point] = str(error)
+                    continue
                 if verdict["verdict"] != "pass":
                     found[one.point] = " ".join(r["says"] for r in verdict["rules"] if r["result"] == "blocked")
         return found
