@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, disk errors as one sentence, and which files there are."""
+"""Files that are whole or not there, text that is UTF-8, disk errors as one sentence, and which files there are."""
 
 from __future__ import annotations
 
@@ -61,6 +61,27 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, line ends as "\\n" and without a byte order mark.
+
+    Raises EvalkitError when the file is in another encoding or cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EvalkitError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
+    except OSError as error:
+        raise EvalkitError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+
+
+def writable_folder(path: Path) -> None:
+    """Make a folder and see that a file can be written there. Raises EvalkitError where not."""
+    with disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
 
 
 def sha256_file(path: Path) -> str:

@@ -51,6 +51,7 @@ def audit(
         seed,
         chosen,
         lambda stage: print(f"{metric}: {stage} …", file=sys.stderr),
+        out,
     )
     _, page = write_audit(found, out, metric)
     if as_json:

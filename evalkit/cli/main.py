@@ -98,14 +98,16 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(end) != signal.SIG_IGN:  # nohup ignores a hangup
+            signal.signal(end, _interrupt)
     try:
         app(prog_name="evalkit")
     except Exception as error:
         import traceback
 
         traceback.print_exc()
-        _say(f"Internal error ({type(error).__name__}): please report it with the lines above. A run can be resumed.")
+        _say(f"Internal error ({type(error).__name__}): please report it with the lines above.")
         sys.exit(INTERNAL_ERROR)
 
 

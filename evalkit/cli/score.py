@@ -33,17 +33,20 @@ def score(
     """Score AUDIO through the same path as a run.
 
     A folder takes the text of a.wav from a.txt beside it. A CSV may have the columns id, text, spoken, reference and
-    tags beside 'audio'. Columns that need a text or a reference nobody gave are absent, and the table says why.
+    tags beside 'audio'. Columns that need a text or a reference nobody gave are absent, and the table says why. With
+    --suite every item needs a file: one that has none counts against the coverage, like one that cannot be read.
     """
     from evalkit.cli.show import conclude, progress_bar
     from evalkit.pipeline.existing import plan_existing
     from evalkit.pipeline.run import score_files
     from evalkit.suites import load_suite
 
-    planned, content = plan_existing(audio, load_suite(suite).items if suite else ())
+    chosen_suite = load_suite(suite) if suite else None
+    planned, content = plan_existing(audio, chosen_suite.items if chosen_suite else ())
     chosen = o.run_options(
         out, reference, judges, metrics, device, baseline, limit, settings or [], whisper, resampler, cache
     )
+    name = audio.resolve().name if audio.is_dir() else audio.stem
     with progress_bar(quiet) as announce:
-        finished = score_files(audio.resolve().stem, planned, content, chosen, announce)
+        finished = score_files(name, planned, content, chosen, announce, o.say, chosen_suite)
     conclude(finished, min_coverage, as_json)

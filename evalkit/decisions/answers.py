@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evalkit.decisions.differences import FEWEST, POWER, Paired
+from evalkit.decisions.differences import POWER, Paired
+from evalkit.decisions.intervals import FEWEST
 from evalkit.errors import EvalkitError
 
 Verdict = Literal["better", "worse", "equivalent", "cannot tell", "changed"]

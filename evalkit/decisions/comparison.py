@@ -8,8 +8,9 @@ from typing import Any
 
 from evalkit.decisions.answers import LEVEL, answer, holm
 from evalkit.decisions.changed import changed_items
-from evalkit.decisions.differences import FEWEST, Paired
+from evalkit.decisions.differences import Paired
 from evalkit.decisions.groups import group_figures, group_members
+from evalkit.decisions.intervals import FEWEST
 from evalkit.decisions.paired import incomparable, measure, notices, untimely
 from evalkit.decisions.scores import Meaning, Scores, pooled
 from evalkit.errors import EvalkitError, some

@@ -15,18 +15,12 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from evalkit.decisions.statistics import RESAMPLES, SEED, Interval, bootstrap_intervals
+from evalkit.decisions.intervals import FEWEST, ROUNDING, Floats, Interval, intervals, standard_error
 
 LEVELS = (0.95, 0.90)  # 90 %: two one-sided tests at 5 %, for equivalence and non-inferiority
 POWER = 0.8
-FEWEST = 6  # units: with fewer no signed-rank test can reach 5 %
-FEW = 40  # units, if all weigh the same: below it Student's t covers better than the BCa bootstrap
 _EXACT = 50  # differences that are not zero: up to here the null distribution is exact, as in scipy
-_ROUNDING = 1e-12
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -166,20 +160,20 @@ def _measured(
         total[1] += denominator
     numerators, denominators = np.array(list(totals.values())).T
     own = numerators / denominators
-    own[np.abs(own) <= _ROUNDING * max(1.0, *map(abs, means))] = 0.0  # what is rounding alone is no difference
+    own[np.abs(own) <= ROUNDING * max(1.0, *map(abs, means))] = 0.0  # what is rounding alone is no difference
     numerators = own * denominators
     difference = float(numerators.sum() / denominators.sum())
-    error, degrees = _error(numerators, denominators, difference)
-    method, intervals = _intervals(numerators, denominators, difference, error, degrees, levels)
+    error, degrees = standard_error(numerators, denominators, difference)
+    method, bounds = intervals(numerators, denominators, difference, error, degrees, levels)
     if method == "all alike":
         error = 0.0
-    deviation = float(spread.std(ddof=1)) if len(spread) > 1 and np.ptp(spread) > _ROUNDING else 0.0
+    deviation = float(spread.std(ddof=1)) if len(spread) > 1 and np.ptp(spread) > ROUNDING else 0.0
     return Paired(
         difference=difference,
         mean=means[0],
         baseline_mean=means[1],
         percent=percent_change(means[0], means[1]),
-        intervals=intervals,
+        intervals=bounds,
         p=_signed_rank(own),
         effect=float(spread.mean()) / deviation if deviation > 0 else None,
         error=error,
@@ -194,45 +188,6 @@ def _measured(
         p_mean=_of_mean(difference, error, degrees, len(own)),
         degrees=degrees if len(own) > 1 else None,
     )
-
-
-def _error(numerators: Floats, denominators: Floats, ratio: float) -> tuple[float | None, float]:
-    """Standard error of a ratio of sums, of a mean if all denominators are equal, and its degrees of freedom.
-
-    CR2 of Bell and McCaffrey (2002): a unit that makes a large share of the sum pulls the ratio to itself, which hides
-    its residual; dividing by one less its share brings it back. Degrees after Satterthwaite, for units whose variance
-    goes with their denominators: few where few units make most of the sum.
-    """
-    if len(numerators) < 2:
-        return None, 0.0
-    total = float(denominators.sum())
-    share = denominators / total
-    residuals = numerators - ratio * denominators
-    error = math.sqrt(float((residuals**2 / (1 - share)).sum())) / total
-    pull = share**2 / (1 - share)
-    return error, float(1 / ((share**2).sum() + pull.sum() ** 2 - (pull**2).sum()))
-
-
-def _intervals(
-    numerators: Floats,
-    denominators: Floats,
-    difference: float,
-    error: float | None,
-    degrees: float,
-    levels: Sequence[float],
-) -> tuple[str, dict[float, Interval | None]]:
-    if len(numerators) < FEWEST:
-        return "too few", dict.fromkeys(levels)
-    own = numerators / denominators
-    if np.ptp(own) <= _ROUNDING * max(1.0, float(np.abs(own).max())):
-        return "all alike", dict.fromkeys(levels, (difference, difference))
-    if degrees < FEW - 1 - _ROUNDING * FEW:
-        from scipy.stats import t
-
-        assert error is not None, "there are two at least"
-        half = {level: float(t.ppf((1 + level) / 2, degrees)) * error for level in levels}
-        return "Student t", {level: (difference - half[level], difference + half[level]) for level in levels}
-    return "BCa bootstrap", bootstrap_intervals(numerators, denominators, levels, RESAMPLES, SEED)
 
 
 def _signed_rank(own: Floats) -> float | None:

@@ -5,20 +5,14 @@ The unit is the item, never the utterance.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-RESAMPLES = 4000
-SEED = 20240229
+from evalkit.decisions.intervals import FEWEST, RESAMPLES, SEED, Floats, Interval, intervals, standard_error
+
 PERCENTILES = (50, 90, 95, 99)
-
-Interval = tuple[float, float]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -84,8 +78,6 @@ def median_interval(items: Mapping[str, Sequence[float]]) -> Interval | None:
 
     None for fewer than six items, or values that are all alike. (BCa needs a jackknife, which fails for a median.)
     """
-    from evalkit.decisions.differences import FEWEST  # which is made of this module's functions
-
     table = np.full((len(items), max((len(repeats) for repeats in items.values()), default=0)), np.nan)
     for row, repeats in zip(table, items.values(), strict=True):
         row[: len(repeats)] = repeats
@@ -99,57 +91,11 @@ def median_interval(items: Mapping[str, Sequence[float]]) -> Interval | None:
     return float(low), float(high)
 
 
-def bootstrap_intervals(
-    numerators: Floats, denominators: Floats, levels: Sequence[float], resamples: int, seed: int
-) -> dict[float, Interval | None]:
-    """BCa intervals of a ratio of sums at several levels, all from the same resamples of the pairs."""
-    from scipy.stats import bootstrap
-
-    found: dict[float, Interval | None] = {}
-    earlier = None
-    plain = bool(np.ptp(denominators) == 0)  # a mean: half the work, the same resamples
-    data = (numerators / denominators[0],) if plain else (numerators, denominators)
-    for level in levels:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # degenerate resamples are handled below
-            earlier = bootstrap(
-                data,
-                _mean if plain else _ratio,
-                n_resamples=resamples if earlier is None else 0,
-                bootstrap_result=earlier,
-                confidence_level=level,
-                method="BCa",
-                paired=not plain,
-                vectorized=True,
-                rng=np.random.default_rng(seed),
-            )
-        found[level] = _finite(earlier, level)
-    return found
-
-
-def _finite(result: Any, level: float) -> Interval:
-    """The interval; where the acceleration is not defined, that of percentiles."""
-    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        low, high = (float(q) for q in np.quantile(result.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2]))
-    return (low, high)
-
-
-def _mean(values: Floats, axis: int = -1) -> Floats:
-    return np.asarray(values.mean(axis=axis))
-
-
-def _ratio(numerators: Floats, denominators: Floats, axis: int = -1) -> Floats:
-    return np.asarray(numerators.sum(axis=axis) / denominators.sum(axis=axis))
-
-
 def _interval(numerators: Floats, denominators: Floats) -> Interval | None:
     """95 % interval of a ratio of sums over units, as the difference of two runs has it."""
-    from evalkit.decisions.differences import _error, _intervals  # which are made of this module's functions
-
     ratio = float(numerators.sum() / denominators.sum())
-    method, found = _intervals(
-        numerators, denominators, ratio, *_error(numerators, denominators, ratio), levels=(0.95,)
+    method, found = intervals(
+        numerators, denominators, ratio, *standard_error(numerators, denominators, ratio), levels=(0.95,)
     )
     # Two runs that differ alike in all items do differ; of one run's items that are all alike, an interval without
     # width would claim a certainty that nobody has.

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
-from evalkit.diagnostics.audit_clips import LEVEL_DBFS, AuditClip, find_clips
+from evalkit.diagnostics.audit_clips import LEVEL_DBFS, AuditClip, find_clips, read_clip
 from evalkit.diagnostics.audit_measure import MakeMetric, opened, repeat, walk
 from evalkit.diagnostics.audit_ratings import agreement, read_ratings, score_rated
 from evalkit.diagnostics.audit_verdicts import judge_column, overall, thresholds
-from evalkit.files import sha256_file, write_atomically, write_json
+from evalkit.files import sha256_file, writable_folder, write_atomically, write_json
 from metrics import Metric
 
 
@@ -47,16 +47,22 @@ def audit_metric(
     seed: int = 0,
     device: str = "cpu",
     announce: Callable[[str], None] = lambda stage: None,
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """The audit as JSON-able values; see `audit_verdicts` for what is in a property.
 
     make: gives a new instance of the metric at every call. clips: folder of clear speech, None for the clips of a
-    checkout. ratings: CSV of clips that people rated. limit: clips to use of the folder. Raises EvalkitError.
+    checkout. ratings: CSV of clips that people rated. limit: clips to use of the folder. out: folder that the result is
+    to go into; it is made before the first clip is scored. Raises EvalkitError, wherever possible before that too.
     """
     with opened(make) as metric:
         spec = metric.spec
         found = find_clips(clips, spec, limit)
         rated = read_ratings(ratings) if ratings else None
+        for clip in found:
+            read_clip(clip)  # one that cannot be used is said now, not in the middle
+        if out is not None:
+            writable_folder(out)
         passport = asdict(metric.passport())
         announce(f"{len(found)} clips at other lengths, levels and amounts of noise")
         ladders = walk(metric, found, seed, device)

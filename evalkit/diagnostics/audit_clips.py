@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from evalkit.errors import EvalkitError
-from evalkit.files import audio_files
+from evalkit.files import audio_files, read_text
 from evalkit.pipeline.audio import read_audio, unusable
 from metrics import ClipInfo, Entity, MetricSpec
 
@@ -46,10 +46,8 @@ def find_clips(folder: Path | None, spec: MetricSpec, limit: int) -> list[AuditC
         folder = _FIXTURES / ("readings" if with_text else "reference")
         if not folder.is_dir():
             raise EvalkitError("There are no built-in clips outside a checkout of evalkit: give speech with --clips.")
-    clips = _clips(folder)
-    if not with_text:
-        clips = [replace(clip, info=ClipInfo(clip.info.id, reference=clip.info.reference)) for clip in clips]
-    else:
+    clips = _clips(folder, with_text)
+    if with_text:
         clips = [clip for clip in clips if clip.info.text and ("entities" not in spec.needs or clip.info.entities)]
     if "reference" in spec.needs:
         clips = [clip for clip in clips if clip.info.reference]
@@ -78,7 +76,7 @@ def read_clip(clip: AuditClip) -> tuple[Tensor, int]:
     return audio * gain, rate
 
 
-def _clips(folder: Path) -> list[AuditClip]:
+def _clips(folder: Path, with_text: bool) -> list[AuditClip]:
     if not folder.is_dir():
         raise EvalkitError(f"There is no folder {folder}: give one that holds clips of speech.")
     known = _index(folder)
@@ -90,13 +88,16 @@ def _clips(folder: Path) -> list[AuditClip]:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         others = tuple(other for other in files if other.parent == path.parent and other != path)
-        clips.append(AuditClip(path, ClipInfo(name, _text(path, entry), _entities(entry), others)))
+        info = ClipInfo(name, reference=others)
+        if with_text:
+            info = replace(info, text=_text(path, entry), entities=_entities(entry))
+        clips.append(AuditClip(path, info))
     return clips
 
 
 def _text(path: Path, entry: dict[str, Any]) -> str | None:
     beside = path.with_suffix(".txt")
-    text = entry.get("text") or (beside.read_text(encoding="utf-8").strip() if beside.is_file() else "")
+    text = entry.get("text") or (read_text(beside).strip() if beside.is_file() else "")
     return str(text) or None
 
 
@@ -111,7 +112,7 @@ def _index(folder: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in read_text(path).splitlines() if line.strip()]
         return {row["file"]: row for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise EvalkitError(

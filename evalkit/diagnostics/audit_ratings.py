@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,9 +17,10 @@ import numpy.typing as npt
 
 from evalkit.diagnostics.audit_measure import score
 from evalkit.errors import EvalkitError
-from evalkit.files import audio_files
+from evalkit.files import read_text
 from evalkit.pipeline.audio import read_audio, unusable
-from metrics import ClipInfo, Metric
+from evalkit.pipeline.existing import references_of
+from metrics import ClipInfo, Metric, Scores
 
 RESAMPLES = 1000
 FEWEST = 5  # pairs: fewer say nothing of a correlation
@@ -37,58 +39,107 @@ class Rated:
     reference: tuple[Path, ...]
 
 
+@dataclass
+class Found:
+    """One column of the rated clips, NaN where a clip has no value. reason: why the first of those has none."""
+
+    values: list[float] = field(default_factory=list)
+    reason: str = ""
+
+
 def read_ratings(path: Path) -> list[Rated]:
     """Rows of a CSV with the columns audio and rating, and optionally system, text and reference (file or folder).
 
-    Paths are relative to the CSV; rows of one file are averaged. Raises EvalkitError on a bad header or row.
+    Paths are relative to the CSV; rows of one file are averaged. Raises EvalkitError on a bad header or row, and where
+    a clip or a reference is no audio.
     """
     if not path.is_file():
         raise EvalkitError(f"There is no file {path}: give a CSV with the columns 'audio' and 'rating'.")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if missing := {"audio", "rating"} - set(reader.fieldnames or ()):
-            raise EvalkitError(f"{path} has no column '{min(missing)}' in its first line: name audio, rating, system.")
+    reader = csv.DictReader(io.StringIO(read_text(path)))
+    try:
         rows = list(reader)
+    except csv.Error as error:
+        raise EvalkitError(f"{path} after line {reader.line_num} is not CSV ({error}): mend it.") from error
+    if missing := {"audio", "rating"} - set(reader.fieldnames or ()):
+        raise EvalkitError(f"{path} has no column '{min(missing)}' in its first line: name audio, rating, system.")
     grouped: dict[Path, list[Rated]] = {}
+    lines: dict[Path, int] = {}  # file -> where it is first named
     for line, row in enumerate(rows, start=2):
-        audio = path.parent / (row["audio"] or "").strip()
-        try:
-            rating = float(row["rating"])
-        except (TypeError, ValueError):
-            rating = math.nan
-        if not math.isfinite(rating) or not audio.is_file():
-            what = f"the file {audio} does not exist" if math.isfinite(rating) else "'rating' is not a number"
-            raise EvalkitError(f"{path} line {line}: {what}; mend the row or remove it.")
-        system, text, named = ((row.get(key) or "").strip() for key in ("system", "text", "reference"))
-        reference = path.parent / named if named else None
-        clips = tuple(audio_files(reference)) if reference and reference.is_dir() else (reference,) if reference else ()
-        grouped.setdefault(audio, []).append(Rated(audio, rating, system, text or None, clips))
+        rated = _rated(path, line, row)
+        grouped.setdefault(rated.path, []).append(rated)
+        for file in (rated.path, *rated.reference):
+            lines.setdefault(file, line)
+    for file, line in lines.items():
+        _check_audio(path, line, file)
     if len(grouped) < FEWEST:
         raise EvalkitError(f"{path} rates {len(grouped)} clips: a correlation needs {FEWEST} at the least.")
     return [replace(rows[0], rating=fmean(row.rating for row in rows)) for rows in grouped.values()]
 
 
-def score_rated(metric: Metric, rated: Sequence[Rated], device: str) -> dict[str, list[float]]:
-    """Column -> one value per rated clip, NaN where there is none; the clips as they are, one at a time."""
-    values: dict[str, list[float]] = {column.name: [] for column in metric.spec.columns}
+def _rated(path: Path, line: int, row: Mapping[str, str | None]) -> Rated:
+    audio = path.parent / (row["audio"] or "").strip()
+    try:
+        rating = float(row["rating"] or "")
+    except ValueError:
+        rating = math.nan
+    if not math.isfinite(rating) or not audio.is_file():
+        what = f"the file {audio} does not exist" if math.isfinite(rating) else "'rating' is not a number"
+        raise EvalkitError(f"{path} line {line}: {what}; mend the row or remove it.")
+    system, text = ((row.get(key) or "").strip() for key in ("system", "text"))
+    return Rated(audio, rating, system, text or None, references_of(path, line, row.get("reference")))
+
+
+def _check_audio(path: Path, line: int, file: Path) -> None:
+    import soundfile
+
+    try:
+        soundfile.info(file)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise EvalkitError(
+            f"{path} line {line}: {file} cannot be read as audio ({error}); mend the row or remove it."
+        ) from error
+
+
+def score_rated(metric: Metric, rated: Sequence[Rated], device: str) -> dict[str, Found]:
+    """Column -> its values of the rated clips, which are scored as they are, one at a time."""
+    columns = {column.name: Found() for column in metric.spec.columns}
     for clip in rated:
+        scores = _score(metric, clip, device)
+        for column, found in columns.items():
+            found.values.append(scores[column][0])
+            if not math.isfinite(scores[column][0]):
+                reason = scores.reasons[0].get(column, "it gave no value and no reason")
+                found.reason = found.reason or f"{clip.path.name}: {reason}".rstrip(".")
+    return columns
+
+
+def _score(metric: Metric, clip: Rated, device: str) -> Scores:
+    try:
         audio, rate = read_audio(clip.path)
         info = ClipInfo(clip.path.stem, clip.text, reference=clip.reference)
-        scores = None if unusable(audio, rate) else score(metric, [audio], rate, [info], device)
-        for column, found in values.items():
-            found.append(scores[column][0] if scores is not None else math.nan)
-    return values
+        problem = unusable(audio, rate)
+        if problem is None:
+            return score(metric, [audio], rate, [info], device)
+        reason = problem[1]
+    except Exception as error:  # one clip is left out; it does not cost all that was measured before
+        reason = str(error)
+    refused = Scores(metric.spec, 1)
+    refused.refuse(0, reason)
+    return refused
 
 
-def agreement(rated: Sequence[Rated], values: Sequence[float], seed: int) -> dict[str, Any]:
-    """Correlations per clip and, where systems are named, per system, with the number of clips left out."""
-    kept = [(clip, value) for clip, value in zip(rated, values, strict=True) if math.isfinite(value)]
+def agreement(rated: Sequence[Rated], found: Found, seed: int) -> dict[str, Any]:
+    """Correlations per clip and, where systems are named, per system; how many clips were left out, and the first
+    reason.
+    """
+    kept = [(clip, value) for clip, value in zip(rated, found.values, strict=True) if math.isfinite(value)]
     systems: dict[str, list[tuple[float, float]]] = {}
     for clip, value in kept:
         systems.setdefault(clip.system, []).append((clip.rating, value))
     means = [(fmean(r for r, _ in pairs), fmean(v for _, v in pairs)) for name, pairs in systems.items() if name]
     return {
         "left_out": len(rated) - len(kept),
+        "why_left_out": found.reason or None,
         "rating": [clip.rating for clip, _ in kept],
         "value": [value for _, value in kept],
         "utterance": correlations([clip.rating for clip, _ in kept], [value for _, value in kept], seed),

@@ -174,13 +174,14 @@ def agreement(column: Column, ratings: Mapping[str, Any] | None) -> dict[str, An
         return _result("not applicable", "The column has no better and worse.")
     by = "system" if ratings["system"] else "utterance"
     found = ratings[by]
+    without = f" Left out: {ratings['left_out']}, the first {ratings['why_left_out']}." if ratings["left_out"] else ""
     if not found:
-        return _result("undecided", "Too few rated clips have a value that differs.", dict(ratings))
+        return _result("undecided", f"Too few rated clips have a value that differs.{without}", dict(ratings))
     sign = 1 if column.better == "higher" else -1
     low, high = sorted(sign * bound for bound in found["spearman"]["ci95"])
     says = (
         f"Spearman's correlation with the ratings of {found['n']} {by}s is "
-        f"{sign * found['spearman']['r']:.2f} in the column's direction, 95 % [{low:.2f}, {high:.2f}]."
+        f"{sign * found['spearman']['r']:.2f} in the column's direction, 95 % [{low:.2f}, {high:.2f}].{without}"
     )
     if low >= THRESHOLDS.agreement:
         return _result("pass", f"Agrees with people: {says}", dict(ratings))

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from evalkit.errors import EvalkitError
 from metrics.options import Option
 
 Status = Literal[
@@ -25,6 +26,19 @@ Status = Literal[
     "timed_out",
     "out_of_memory",
 ]
+
+
+class EngineGoneError(EvalkitError):
+    """Nothing can be spoken any more, whatever the text: no server answers, the disk is full. A run ends and keeps
+    what it has; no utterance is to blame, and none is recorded."""
+
+
+class StreamError(EvalkitError):
+    """A stream that came to no end. status: as a Speech would have it."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Status = status
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,7 @@ class EngineSpec:
     batch_exact: bool = False  # alone and in any batch the same float32 audio, to 1e-4 of full scale
     streaming: bool = False
     stochastic: bool = False
+    timed: bool = True  # False: nothing is synthesised, so there is nothing to time
     reads_digits: bool = False  # False: it is given the item's spoken form
     needs_voice: bool = False  # True: a voice is required
     voice_is_clip: bool = True  # whether it is a clip of speech; a run then takes its reference clip if none is named
@@ -181,7 +196,10 @@ class Engine(Protocol):
         ...
 
     def synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
-        """Speak; same order and length as the requests. A bad item gets a status, never an exception."""
+        """Speak; same order and length as the requests. A bad item gets a status, never an exception.
+
+        Raises EngineGoneError where nothing can be spoken any more.
+        """
         ...
 
 
@@ -208,7 +226,8 @@ class StreamingEngine(Protocol):
     """An engine that gives audio before all of it is made (`spec.streaming`)."""
 
     def stream(self, request: Request) -> Iterator[Tensor]:
-        """Chunks of float32 audio [samples] as they become ready. Raises EvalkitError on a bad request."""
+        """Chunks of float32 audio [samples] as they become ready. Raises EvalkitError on a bad request: a StreamError
+        where another status than "failed" says more, EngineGoneError where nothing can be spoken any more."""
         ...
 
 

@@ -14,6 +14,7 @@ from evalkit.engines.base import EngineSpec
 from evalkit.engines.command.installed import InstalledProgram
 from evalkit.engines.command.speaking import JOBS, TIME_LIMIT
 from evalkit.errors import EvalkitError
+from evalkit.registry import unknown
 from metrics.options import Option
 
 _SWITCH = re.compile(r"\([a-z][A-Za-z0-9-]*\)")  # "(hi)": from here on another language's rules
@@ -60,8 +61,18 @@ class EspeakNg(InstalledProgram):
             known.update(re.findall(r"\(([\w-]+) \d+\)", line))
         return frozenset(name.lower() for name in known)
 
+    @cached_property
+    def _variants(self) -> frozenset[str]:
+        """Files that `espeak-ng --voices=variant` lists, and the numbers that stand for m1 to m9 and f1 to f9."""
+        files = re.findall(r"!v/(.+?) *$", self.ask("--voices=variant"), re.MULTILINE)
+        numbers = {f"{sex}{n}": f"{tens}{n}" for sex, tens in (("m", ""), ("f", "1")) for n in range(1, 10)}
+        return frozenset([*files, *(numbers[file] for file in files if file in numbers)])
+
     def check_voice(self, voice: str) -> None:
-        name = voice.partition("+")[0].lower()
+        name, plus, variant = voice.partition("+")
+        name = name.lower()
+        if plus and variant not in self._variants:  # espeak-ng would speak without it, and say nothing
+            raise EvalkitError(unknown("variant of espeak-ng's voices", variant, self._variants))
         if name not in self._voices:
             close = difflib.get_close_matches(name, self._voices, n=1)
             hint = f"did you mean '{close[0]}'?" if close else "espeak-ng --voices lists them."

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from evalkit.engines.source import source_folder
 
 PIPE_BYTES = 2**20  # the most that Linux gives a user who is not root
 TAIL = 300  # characters of what a worker last said
+LOOKED_AT = 2**16  # bytes of its log; a list of extension modules has some thousand
 
 
 class WorkerDiedError(Exception):
@@ -75,19 +77,25 @@ class WorkerProcess:
         except ChannelClosedError as error:
             raise self._obituary() from error
 
-    def receive(self, limit_s: float | None = None) -> tuple[dict[str, Any], list[Tensor]]:
-        """The next reply to the last message. Raises WorkerDiedError, and WorkerTooSlowError after `limit_s` seconds.
+    def receive(self, limit_s: float, since: float | None = None) -> tuple[dict[str, Any], list[Tensor]]:
+        """The next reply to the last message. Raises WorkerDiedError, and WorkerTooSlowError after `limit_s` seconds,
+        which may have begun earlier: at `since`, by time.monotonic().
 
         What is left of a message that nobody waited for, such as a stream that was not heard to its end, is dropped.
         """
+        deadline = (time.monotonic() if since is None else since) + limit_s
         try:
             while True:
-                header, clips = self._channel.receive(limit_s)
+                left = deadline - time.monotonic()
+                if left <= 0:  # also where the next reply is there already, as in a stream without end
+                    raise TimeoutError
+                header, clips = self._channel.receive(left)
                 if header.pop("id") == self._asked:
                     return header, clips
         except TimeoutError as error:
             self._process.kill()
-            raise WorkerTooSlowError(f"no answer after {limit_s:.0f} seconds") from error
+            what = "no answer" if since is None else "no whole answer"
+            raise WorkerTooSlowError(f"{what} after {limit_s:.0f} seconds") from error
         except ChannelClosedError as error:
             raise self._obituary() from error
 
@@ -112,9 +120,22 @@ class WorkerProcess:
 
     def _last_words(self) -> str:
         self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - 20 * TAIL))
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        return f": {ascii(lines[-1][-TAIL:])[1:-1]}" if lines else ""
+        self._log.seek(max(0, self._log.tell() - LOOKED_AT))
+        said = last_words(self._log.read().decode(errors="replace"))
+        return f": {ascii(said)[1:-1]}" if said else ""
+
+
+def last_words(log: str) -> str:
+    """The last line that says something, at most TAIL characters; "" if there is none.
+
+    Of what faulthandler writes, that is "Fatal Python error: ...", behind the line before it, in which a library may
+    have said why; the stack and the list of extension modules after it say nothing to a user.
+    """
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    fatal = next((n for n in reversed(range(len(lines))) if lines[n].startswith("Fatal Python error")), None)
+    if fatal is not None:
+        return " / ".join(line[-TAIL // 2 :] for line in lines[max(0, fatal - 1) : fatal + 1])
+    return lines[-1][-TAIL:] if lines else ""
 
 
 def _widen(pipe: int) -> None:

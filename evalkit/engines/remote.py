@@ -12,7 +12,17 @@ import torch
 from torch import Tensor
 
 from evalkit.engines import wire
-from evalkit.engines.base import EngineSpec, Example, Request, Setup, Speech, Status, Voice
+from evalkit.engines.base import (
+    EngineGoneError,
+    EngineSpec,
+    Example,
+    Request,
+    Setup,
+    Speech,
+    Status,
+    StreamError,
+    Voice,
+)
 from evalkit.engines.process import WorkerDiedError, WorkerProcess, WorkerTooSlowError
 from evalkit.engines.temporary import temporary_folder
 from evalkit.engines.worker import write_weights
@@ -111,18 +121,25 @@ class RemoteEngine:
         return speeches
 
     def stream(self, request: Request) -> Iterator[Tensor]:
-        """Chunks as the worker makes them. Raises EvalkitError if it dies or refuses the request."""
+        """Chunks as the worker makes them, all of them within the time of one utterance.
+
+        Raises EvalkitError if it refuses the request, StreamError if it dies or takes longer.
+        """
+        began = time.monotonic()
         try:
             self._process.send({"do": "stream", "request": wire.request_out(request)})
             while True:
-                reply, clips = self._process.receive(self._utterance_s)
+                reply, clips = self._process.receive(self._utterance_s, since=began)
                 if reply["kind"] != "chunk":
                     _raise(reply)
+                    self._slowest = max(self._slowest, (time.monotonic() - began) / _characters([request]))
                     return
                 yield from clips
         except WorkerDiedError as died:
             self._restart()
-            raise EvalkitError(_lost(request, died).reason or "") from died
+            self._count_death(died)
+            lost = _lost(request, died)
+            raise StreamError(lost.status, str(lost.reason)) from died
 
     def close(self) -> None:
         self._process.stop()
@@ -165,20 +182,24 @@ class RemoteEngine:
         return process
 
     def _count_death(self, died: WorkerDiedError) -> None:
-        """Raises EvalkitError when it dies again and again before it ever spoke: then no utterance is to blame."""
+        """Raises EngineGoneError when it dies again and again before it ever spoke: then no utterance is to blame."""
         self._deaths += 1
         if self._deaths >= HOPELESS and not self._slowest:
-            raise EvalkitError(
+            raise EngineGoneError(
                 f"The engine '{self.spec.name}' died at {self._deaths} utterances before it spoke anything ({died}): "
                 f"see evalkit engines doctor {self.spec.name}."
             )
 
     def _restart(self) -> None:
+        """Raises EngineGoneError if a new worker does not come to where the last one was."""
         self._process.stop()
         self.restarts += 1
-        self._process = self._start()
-        for message in self._history:
-            self._command(message)
+        try:
+            self._process = self._start()
+            for message in self._history:
+                self._command(message)
+        except (EvalkitError, RuntimeError) as error:
+            raise EngineGoneError(str(error)) from error
 
     def _remembered(self, message: dict[str, Any]) -> dict[str, Any]:
         """A command that another worker would have to be given too; a new load replaces the last one."""
@@ -209,6 +230,10 @@ def _raise(reply: Mapping[str, Any]) -> None:
     match reply["kind"]:
         case "error":
             raise EvalkitError(reply["message"])
+        case "gone":
+            raise EngineGoneError(reply["message"])
+        case "broken":
+            raise StreamError(reply["status"], reply["message"])
         case "out_of_memory":
             raise torch.OutOfMemoryError(reply["message"])
         case "exception":

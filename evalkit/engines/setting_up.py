@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import metrics.options
@@ -46,6 +46,11 @@ def asset_digests(setup: Setup) -> dict[str, str]:
     return {name: _digest(path) for name, path in setup.assets.items()}
 
 
+def content_digest(path: Path) -> str:
+    """sha256 of a file's content; of a folder's as `asset_digests` has it, weights counted too."""
+    return sha256_file(path) if path.is_file() else _digest_of(path, _kept(path))
+
+
 def _named(name: str, path: Path) -> Path:
     if not path.exists():
         raise EvalkitError(f"--set {name}={path}: there is no such file or folder.")
@@ -77,21 +82,28 @@ def _missing(spec: EngineSpec, name: str, asset: Asset, near: Sequence[Path]) ->
 
 
 def _digest(path: Path) -> str:
-    if path.is_file():
-        return sha256_file(path)
+    return sha256_file(path) if path.is_file() else _digest_of(path, _files(path))
+
+
+def _digest_of(folder: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for file in _files(path):
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256_file(file)}\n".encode())
+    for file in files:
+        digest.update(f"{file.relative_to(folder).as_posix()} {sha256_file(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path) -> list[Path]:
+    """Without the weights of a checkpoint."""
+    kept = _kept(folder)
+    checkpoint = (folder / "config.json").is_file() and any(path.suffix == ".safetensors" for path in kept)
+    return [path for path in kept if not (checkpoint and path.suffix in WEIGHTS)]
+
+
+def _kept(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     inside = [path.relative_to(folder).parts for path in found]
-    kept = [
+    return [
         path
         for path, parts in zip(found, inside, strict=True)
         if not any(part.startswith(".") or part in SKIPPED for part in parts)
     ]
-    checkpoint = (folder / "config.json").is_file() and any(path.suffix == ".safetensors" for path in kept)
-    yield from (path for path in kept if not (checkpoint and path.suffix in WEIGHTS))

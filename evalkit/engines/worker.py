@@ -1,7 +1,7 @@
 """An engine in a process of its own: `python -m evalkit.engines.worker MODULE:CLASS DEVICE READ_FD WRITE_FD`.
 
 It answers one message after another until the pipe is closed. A reply's "kind" is "ok", "error" (an EvalkitError),
-"out_of_memory", "exception", and "chunk" while it streams.
+"gone" (an EngineGoneError), "broken" (a StreamError), "out_of_memory", "exception", and "chunk" while it streams.
 """
 
 from __future__ import annotations
@@ -21,7 +21,17 @@ import torch
 from torch import Tensor
 
 from evalkit.engines import wire
-from evalkit.engines.base import Closing, ExampleEngine, FileEngine, Setup, SetUpEngine, StreamingEngine, Voice
+from evalkit.engines.base import (
+    Closing,
+    EngineGoneError,
+    ExampleEngine,
+    FileEngine,
+    Setup,
+    SetUpEngine,
+    StreamError,
+    StreamingEngine,
+    Voice,
+)
 from evalkit.engines.framing import Channel, ChannelClosedError
 from evalkit.errors import EvalkitError
 
@@ -115,6 +125,10 @@ def serve(worker: Worker) -> None:
 
 
 def _complaint(error: Exception) -> dict[str, Any]:
+    if isinstance(error, EngineGoneError):
+        return {"kind": "gone", "message": str(error)}
+    if isinstance(error, StreamError):
+        return {"kind": "broken", "status": error.status, "message": str(error)}
     if isinstance(error, EvalkitError):
         return {"kind": "error", "message": str(error)}
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

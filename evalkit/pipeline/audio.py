@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evalkit.engines.audio.reading import whole
 from evalkit.errors import EvalkitError
 from evalkit.files import write_atomically
 
@@ -37,16 +38,19 @@ def write_flac(path: Path, audio: Tensor, sample_rate: int) -> None:
 def read_audio(path: Path) -> tuple[Tensor, int]:
     """Read a file as mono float32 [samples] and its rate; several channels are averaged.
 
-    Raises EvalkitError when the file is missing or is not audio.
+    Raises EvalkitError when the file is missing, is not audio, or is a WAV that was cut short.
     """
     import soundfile
 
     if not path.is_file():
         raise EvalkitError(f"There is no audio file {path}: check the path.")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise EvalkitError(f"{path} cannot be read as audio ({error}): give a WAV, FLAC, OGG or MP3 file.") from error
+        samples, rate = soundfile.read(io.BytesIO(whole(path.read_bytes())), dtype="float32", always_2d=True)
+    except EvalkitError as error:
+        raise EvalkitError(f"{path}: {error}") from error
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        said = str(getattr(error, "error_string", error)).rstrip(".")
+        raise EvalkitError(f"{path} cannot be read as audio ({said}): give a WAV, FLAC, OGG or MP3 file.") from error
     return torch.from_numpy(samples.mean(axis=1)), int(rate)
 
 

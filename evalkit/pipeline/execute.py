@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from evalkit.files import disk_errors
 from evalkit.pipeline.audio import write_flac
 from evalkit.pipeline.plan import Utterance
 from evalkit.pipeline.scoring import ClipScores, Scorer
 from evalkit.pipeline.sources import Clip, Source
 from evalkit.runs.folder import RunFolder
 from evalkit.runs.log import Row, UtteranceLog
-from metrics import ClipInfo, Column, Entity
+from metrics import ClipInfo, Column, Entity, Metric
 
 Progress = Callable[[int, float], None]  # utterances done, seconds of their audio
 
 FLAC_THREADS = 2
+LOST = ("timed_out", "crashed", "out_of_memory")  # statuses that another start may not meet again
 
 
 def execute(
@@ -29,7 +31,11 @@ def execute(
     log: UtteranceLog,
     progress: Progress,
 ) -> None:
-    """Process every batch that the log does not hold yet. A batch is in the log, its audio on disk, or it is not."""
+    """Process every batch that the log does not hold yet. A batch is in the log, its audio on disk, or it is not.
+
+    What failed in an earlier start for what may have been the machine's fault is tried again, once.
+    """
+    told, log = log.rows, _without_lost(log)
     done = {row["utterance"] for row in log.rows}
     progress(len(done), sum(row.get("duration_s") or 0.0 for row in log.rows))
     with ThreadPoolExecutor(FLAC_THREADS, thread_name_prefix="flac") as writers:
@@ -43,6 +49,20 @@ def execute(
             ]
             log.append(rows)
             progress(len(todo), sum(len(clip.audio) / clip.sample_rate for clip in clips if clip.status == "ok"))
+    told[:] = log.rows  # the caller's log
+
+
+def _without_lost(log: UtteranceLog) -> UtteranceLog:
+    """The log without its LOST rows, on disk too: after a kill they are missing, like all that was not made yet."""
+    kept = [row for row in log.rows if row["status"] not in LOST]
+    if len(kept) == len(log.rows):
+        return log
+    anew = log.path.with_name(f".{log.path.name}.anew")
+    with disk_errors(log.path):
+        anew.unlink(missing_ok=True)
+        UtteranceLog(anew).append(kept)
+        os.replace(anew, log.path)
+    return UtteranceLog(log.path)
 
 
 def made_ahead(
@@ -63,7 +83,8 @@ def made_ahead(
 def _store(folder: RunFolder, utterance: Utterance, clip: Clip) -> str | None:
     """Put the clip's audio where the report finds it; returns its path relative to the run folder."""
     if clip.stored is not None:
-        return os.path.relpath(clip.stored, folder.path)
+        # As the file system sees it: ".." of a folder that is a link leads out of what it links to.
+        return os.path.relpath(clip.stored.parent.resolve() / clip.stored.name, folder.path.resolve())
     if clip.status != "ok":
         return None
     relative = Path("audio") / f"{utterance.id}.flac"
@@ -83,7 +104,22 @@ def _score(
             [clip_info(batch[i], clips[i].phonemes) for i in good],
         )
         scored = dict(zip(good, results, strict=True))
-    return [scored.get(i) or _failure_scores(clip, clip_info(batch[i]), columns) for i, clip in enumerate(clips)]
+        for index, scores in scored.items():
+            _say_why_no_reference(batch[index], scores, scorer.metrics)
+    return [
+        scored.get(i) or _failure_scores(clip, clip_info(batch[i]), columns, scorer.metrics)
+        for i, clip in enumerate(clips)
+    ]
+
+
+def _say_why_no_reference(utterance: Utterance, scores: ClipScores, metrics: Mapping[str, Metric]) -> None:
+    """A metric only sees that there is no reference clip; the plan knows why."""
+    if utterance.no_reference is None:
+        return
+    for metric in metrics.values():
+        for column in metric.spec.columns:
+            if "reference" in metric.spec.needs | column.needs and column.name in scores.missing:
+                scores.missing[column.name] = utterance.no_reference
 
 
 def clip_info(utterance: Utterance, phonemes: str | None = None) -> ClipInfo:
@@ -98,12 +134,32 @@ def clip_info(utterance: Utterance, phonemes: str | None = None) -> ClipInfo:
     )
 
 
-def _failure_scores(clip: Clip, info: ClipInfo, columns: Mapping[str, Column]) -> ClipScores:
+def _failure_scores(
+    clip: Clip, info: ClipInfo, columns: Mapping[str, Column], metrics: Mapping[str, Metric]
+) -> ClipScores:
     """What an utterance without usable speech scores: the column's definition says it, or the value is missing."""
     here = {need for need in ("text", "reference", "entities") if getattr(info, need)}
     values = {name: column.on_failure if column.needs <= here else None for name, column in columns.items()}
-    missing = {name: clip.reason or clip.status for name, value in values.items() if value is None}
-    return ClipScores(values, missing, {})
+    scores = ClipScores(values, {}, {})
+    for name, metric in metrics.items():
+        reason = clip.reason or clip.status
+        try:
+            applying = _applying(metric, info)
+        except Exception as error:  # whatever a plugin does wrong: it costs the metric's own columns
+            scores.crashed, applying = True, set()
+            reason = f"the metric {name} failed: {type(error).__name__}: {error}"
+        for column in metric.spec.columns:
+            if column.name not in applying:
+                values[column.name] = None
+            if values[column.name] is None:
+                scores.missing[column.name] = reason
+    return scores
+
+
+def _applying(metric: Metric, info: ClipInfo) -> set[str]:
+    """Columns that the metric could have given a value for; all of them if it cannot be asked."""
+    applies = getattr(metric, "applies", None)
+    return {column.name for column in metric.spec.columns} if applies is None else set(applies(info))
 
 
 def _row(utterance: Utterance, clip: Clip, scores: ClipScores, audio: str | None) -> Row:

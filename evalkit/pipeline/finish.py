@@ -20,6 +20,7 @@ from evalkit.pipeline.job import Job
 from evalkit.pipeline.judges import Choice
 from evalkit.pipeline.references import reference_levels
 from evalkit.pipeline.scoring import Scorer
+from evalkit.pipeline.suite_record import NO_VERSION
 from evalkit.runs.folder import RunFolder, read_json
 from evalkit.runs.log import Row
 from evalkit.runs.table import write_scores
@@ -31,13 +32,14 @@ def finish(
     """Write scores.parquet, summary.json and report.html from the rows of the log; returns the summary."""
     columns = job.columns()
     manifest, reference = folder.manifest(), _reference(folder, job, scorer)
-    summaries = column_summaries(rows, columns, job.owners())
+    timing = manifest.get("timing") or {"mode": "batch"}
+    alone = timing["mode"] != "batch"
+    shared = frozenset() if alone else job.timings.keys()
+    summaries = column_summaries(rows, columns, job.owners(), shared)
     doubts = {choice.name: choice.unreliable for choice in job.choices if choice.unreliable}
     for one in summaries.values():
         if one["metric"] in doubts:
             one["unreliable"] = doubts[one["metric"]]
-    timing = manifest.get("timing") or {"mode": "batch"}
-    alone = timing["mode"] != "batch"
     if alone:
         add_percentiles(summaries, rows, job.timings.keys())
     summary = {
@@ -50,7 +52,7 @@ def finish(
         "columns": summaries,
         "corpus": corpus_figures(rows),
         "absent": absent_columns(rows, columns, {c.name: c.absent for c in job.choices if c.absent}),
-        "tags": tag_summaries(rows, [name for name, one in summaries.items() if one["better"] != "neither"]),
+        "tags": tag_summaries(rows, [name for name, one in summaries.items() if one["better"] != "neither"], shared),
         "baseline": baseline_block(rows, columns, baseline, manifest) if baseline else None,
         "reference": reference and reference["mean"],
         "reference_spread": reference and {"clips": reference["clips"], "range": reference["range"]},
@@ -64,8 +66,9 @@ def finish(
 
 
 def _suite(manifest: Mapping[str, Any]) -> str | None:
-    """Name and version, None for audio that existed."""
-    return f"{manifest['suite']['name']} {manifest['suite']['version']}" if manifest["engine"] else None
+    """Name and version, None for audio that existed and is of no suite."""
+    suite = manifest["suite"]
+    return None if suite["version"] == NO_VERSION else f"{suite['name']} {suite['version']}"
 
 
 def _judges(choices: Sequence[Choice]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _wanted(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> dict[s
     for name in dict.fromkeys(names):
         group = name.split(".")[0]
         if name not in groups and name not in groups.get(group, ()):
-            raise EvalkitError(unknown("metric", name, [*groups, *(e for entries in groups.values() for e in entries)]))
+            raise EvalkitError(unknown("metric", name, {*groups, *(e for entries in groups.values() for e in entries)}))
         if group in wanted:
             raise EvalkitError(f"The metric '{group}' is asked for twice: name one judge of it.")
         exact = name not in groups
@@ -128,6 +128,8 @@ def _settings_by_owner(settings: Sequence[str], groups: Mapping[str, Sequence[st
     for setting in settings:
         name = setting.partition("=")[0]
         owner = next((owner for owner in owners if name.startswith(f"{owner}.")), None)
+        if "." not in name:
+            raise EvalkitError(f"--set {setting}: write METRIC.OPTION=VALUE, e.g. energy.frames=all.")
         if owner is None:
             raise EvalkitError(f"--set {setting}: {unknown('metric', name.rpartition('.')[0], groups)}")
         found.setdefault(owner, []).append(setting.removeprefix(f"{owner}."))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evalkit.decisions.timing import before_warnings
 from evalkit.engines import EngineSpec, Request, Speech
-from evalkit.engines.base import StreamingEngine
+from evalkit.engines.base import EngineGoneError, Status, StreamError, StreamingEngine
 from evalkit.errors import EvalkitError
 from evalkit.pipeline.machine import Look, Reading, conditions, read_machine, share_of_others
 from evalkit.pipeline.plan import Utterance
@@ -28,9 +28,16 @@ ONE_CHUNK = "The audio came in one chunk."
 
 
 def timing_record(spec: EngineSpec, device: str, latency: bool) -> dict[str, Any]:
-    """`manifest["timing"]`: how utterances are timed and on what. Where two are equal, timings can be compared."""
+    """`manifest["timing"]`: how utterances are timed and on what. Where two are equal, timings can be compared.
+
+    Raises EvalkitError if latency is asked of an engine that synthesises nothing.
+    """
     if not latency:
         return {"mode": "batch", "max_batch": spec.max_batch, **conditions(device)}
+    if not spec.timed:
+        raise EvalkitError(
+            f"The engine '{spec.name}' reads clips that exist, so there is no latency to measure: leave --latency out."
+        )
     mode: Mode = "stream" if spec.streaming else "single"
     return {"mode": mode, "warm_up": WARM_UP + PROBES, **conditions(device)}
 
@@ -67,6 +74,7 @@ class LatencySource(EngineSource):
     largest: int = field(default=1, init=False)
     _start: dict[str, Any] = field(default_factory=dict, init=False)  # of the next row: how this start began
     _warm: bool = field(default=False, init=False)
+    _failing: set[str] = field(default_factory=set, init=False)  # utterances that failed in a warm-up
 
     def clips(self, batch: Sequence[Utterance]) -> list[Clip]:
         if self._warm:
@@ -110,8 +118,11 @@ class LatencySource(EngineSource):
                 if len(chunk):
                     chunks.append(chunk)
                     arrivals.append(now - began)
+        except EngineGoneError:
+            raise
         except EvalkitError as error:
-            return Timed(Speech(request.id, status="failed", reason=str(error)), self._now() - began)
+            status: Status = error.status if isinstance(error, StreamError) else "failed"
+            return Timed(Speech(request.id, status=status, reason=str(error)), self._now() - began)
         total = self._now() - began
         audio = torch.cat(chunks) if chunks else torch.zeros(0)
         waits = (now - earlier for now, earlier in zip(arrivals, [0.0, *arrivals], strict=False))
@@ -153,12 +164,22 @@ class LatencySource(EngineSource):
         return min(self.planned, key=lambda u: (u.expected_s, u.id))
 
     def _try(self, utterance: Utterance) -> float | None:
-        """Seconds to speak it; None if that fails, which the utterance will say for itself when its turn comes."""
+        """Seconds to speak it; None if that fails, which the utterance will say for itself when its turn comes.
+
+        One that failed is not tried again: that may take the whole of the time limit each time.
+        """
+        if utterance.id in self._failing:
+            return None
         try:
             timed = self._timed(self._request(utterance))
+            if timed.speech.status == "ok":
+                return timed.total_s
+        except EvalkitError:  # of an engine that is gone, and of one that breaks the protocol
+            raise
         except Exception:
-            return None
-        return timed.total_s if timed.speech.status == "ok" else None
+            pass
+        self._failing.add(utterance.id)
+        return None
 
 
 def _details(timed: Timed, before: Reading, after: Reading) -> dict[str, Any]:

@@ -21,7 +21,10 @@ SECONDS_PER_CHARACTER = 1 / 14  # read English, about 150 words a minute
 
 @dataclass(frozen=True)
 class Utterance:
-    """One item spoken once. expected_s: a guess at its length; source: the audio file, when it exists already."""
+    """One item spoken once. expected_s: a guess at its length; source: the audio file, when it exists already.
+
+    no_reference: why it has no reference clip, where others have one.
+    """
 
     id: str
     item: Item
@@ -31,6 +34,7 @@ class Utterance:
     source: Path | None = None
     sample_rate: int | None = None
     references: tuple[Path, ...] = ()
+    no_reference: str | None = None
 
 
 def seed_of(seed: int, item: str, repeat: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from evalkit.files import audio_files, sha256_file
 from evalkit.pipeline.audio import read_audio, unusable
 from evalkit.pipeline.card import read_card
 from evalkit.pipeline.judges import Choice
+from evalkit.pipeline.plan import Utterance
 from evalkit.pipeline.scoring import Scorer
 from metrics import ClipInfo, Column
 
@@ -24,6 +26,29 @@ def find_references(given: Path | None, checkpoint: Path | None) -> tuple[Path, 
         return _clips(given, "--reference")
     card = read_card(checkpoint)
     return _clips(card.reference, str(card.path)) if card.reference else ()
+
+
+def with_references(
+    planned: Sequence[Utterance], references: tuple[Path, ...]
+) -> tuple[list[Utterance], list[Utterance]]:
+    """Every utterance with its own reference clips, else with those of all; and those that were among their own.
+
+    These are not compared with themselves, which would make them like the speaker whatever they sound like. Content
+    counts, not the path.
+    """
+    given = [replace(one, references=one.references or references) for one in planned]
+    contents = {path: sha256_file(path) for path in sorted({path for one in given for path in one.references})}
+    found = [_without_itself(one, contents) for one in given]
+    return found, [one for one, before in zip(found, given, strict=True) if one.references != before.references]
+
+
+def _without_itself(utterance: Utterance, contents: Mapping[Path, str]) -> Utterance:
+    source = utterance.source
+    if not utterance.references or source is None or not source.is_file():
+        return utterance
+    own = sha256_file(source)
+    others = tuple(path for path in utterance.references if contents[path] != own)
+    return replace(utterance, references=others, no_reference=None if others else "the clip is its own reference")
 
 
 def check_references(paths: Sequence[Path], choices: Sequence[Choice]) -> None:

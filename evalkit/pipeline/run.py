@@ -14,7 +14,7 @@ import torch
 from evalkit import __version__
 from evalkit.checkpoints import stem
 from evalkit.decisions.paired import check_baseline
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, some
 from evalkit.files import digest
 from evalkit.pipeline.engine_setup import EngineKeeper, closing_engine, load_engine, pick_device
 from evalkit.pipeline.execute import Progress, execute
@@ -26,18 +26,19 @@ from evalkit.pipeline.machine import load_average
 from evalkit.pipeline.phonemes import chosen_phonemes, read_phonemes
 from evalkit.pipeline.plan import Utterance, batches, select_items, utterances
 from evalkit.pipeline.provenance import environment
-from evalkit.pipeline.references import check_references, describe, find_references
+from evalkit.pipeline.references import check_references, describe, find_references, with_references
 from evalkit.pipeline.resampling import DESCRIPTION
 from evalkit.pipeline.score_cache import ScoreCache, cache_path
 from evalkit.pipeline.scoring import Scorer
 from evalkit.pipeline.sources import EngineSource, FileSource
 from evalkit.pipeline.speaking import Speaking
+from evalkit.pipeline.suite_record import of_no_suite, suite_identity, suite_record
 from evalkit.pipeline.timings import timing_columns
 from evalkit.pipeline.voices import prepare_voice
 from evalkit.pipeline.weights import Made
 from evalkit.runs.folder import RunFolder, find_or_name, open_run, write_manifest
 from evalkit.runs.log import Row, UtteranceLog
-from evalkit.suites import load_suite
+from evalkit.suites import Suite, load_suite
 from metrics import Column
 
 FILES_PER_BATCH = {"cpu": 32, "cuda": 256}
@@ -118,18 +119,33 @@ def run_stages(
 
 
 def score_files(
-    name: str, planned: Sequence[Utterance], content_sha256: str, options: Options, announce: Announce = quietly
+    name: str,
+    planned: Sequence[Utterance],
+    content_sha256: str,
+    options: Options,
+    announce: Announce = quietly,
+    say: Say = say_nothing,
+    suite: Suite | None = None,
 ) -> Finished:
-    """Score audio that exists through the same path as a run. `planned` comes from `evalkit.pipeline.existing`."""
+    """Score audio that exists through the same path as a run. `planned` comes from `evalkit.pipeline.existing`.
+
+    suite: whose items the audio is of; a run of the suite can then be compared with it. Without one, audio can be
+    compared with other audio of the same ids, texts and entities. say: is told which clips are their own references.
+    """
     device = pick_device(options.device)
     references = find_references(options.reference, None)
     choices = choose(options.metrics, options.judges, device, options.settings, options.forced)
-    planned = [replace(u, references=u.references or references) for u in planned[: options.limit]]
-    check_references(sorted({path for u in planned for path in u.references}), choices)
+    items = {u.item.id: u.item for u in planned}
+    kept = list(items)[: options.limit]
+    planned, own = with_references([u for u in planned if u.item.id in set(kept)], references)
+    check_references(sorted({path for u in planned for path in u.references} | set(references)), choices)
+    if own:
+        say(f"{some([u.id for u in own])}: among the reference clips too, so not compared with what is the same clip.")
+    record = suite_record(suite or of_no_suite([items[name] for name in kept]), len(kept))
     job = Job(
         name=name,
-        suite="audio",
-        content={"audio": content_sha256, "items": [u.id for u in planned]},
+        suite=record["name"],
+        content={"audio": content_sha256, "suite": suite_identity(record), "items": [u.id for u in planned]},
         record={
             "checkpoint": None,
             "engine": None,
@@ -137,7 +153,7 @@ def score_files(
             "repeats": 1,
             "seed": 0,
             "device": device,
-            "suite": {"name": "audio", "version": "-", "sha256": content_sha256, "items": len(planned)},
+            "suite": record,
         },
         stages=(planned,),
         max_batch=FILES_PER_BATCH[torch.device(device).type],
@@ -203,7 +219,7 @@ def _planned(
             )
         identity = loaded.identity()
         fixed = {"phonemes_from": digest(source.phonemes)} if phonemes else {}
-        suite_record = {"name": suite.name, "version": suite.version, "sha256": suite.sha256, "items": len(items)}
+        record = suite_record(suite, len(items))
         yield Job(
             name=subject.name if isinstance(subject, Made) else stem(subject) if subject else spec.name,
             suite=suite.name,
@@ -211,7 +227,7 @@ def _planned(
                 "fingerprint": loaded.checkpoint["fingerprint"] if loaded.checkpoint else None,
                 "engine": identity,
                 "voice": speaker.digest if speaker else None,
-                "suite": suite.sha256,
+                "suite": suite_identity(record),
                 "items": [item.id for item in items],
                 "repeats": speaking.repeats,
                 "seed": speaking.seed,
@@ -223,7 +239,7 @@ def _planned(
                 "checkpoint": loaded.checkpoint,
                 "engine": {**identity, **loaded.record()},
                 "voice": {"name": speaker.name, "digest": speaker.digest} if speaker else None,
-                "suite": suite_record,
+                "suite": record,
                 "repeats": speaking.repeats,
                 "seed": speaking.seed,
                 "device": device,
@@ -245,7 +261,7 @@ def _carry_out(job: Job, announce: Announce, until: int | None = None) -> Staged
     manifest, folder = _identify(job)
     baseline = open_run(job.options.baseline) if job.options.baseline is not None else None
     if baseline is not None:
-        check_baseline(manifest, baseline)
+        check_baseline(folder.path, manifest, {u.item.id for u in job.planned}, job.columns(), baseline)
     cache = ScoreCache(cache_path()) if job.options.cache else None
     device = manifest["device"]
     seconds = BATCH_SECONDS[torch.device(device).type]

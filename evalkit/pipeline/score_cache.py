@@ -105,7 +105,7 @@ def audio_key(audio: Tensor, sample_rate: int) -> str:
 
 def clip_key(metric_digest: str, audio_digest: str, metric: Metric, info: ClipInfo) -> str:
     """The key of one clip's scores. Of what is known about a clip only that counts which the metric may look at."""
-    needs = metric.spec.needs
+    needs = metric.spec.needs.union(*(column.needs for column in metric.spec.columns))
     known: dict[str, Any] = {"text": info.text, "written": info.written}
     if "entities" in needs:
         known["entities"] = [asdict(entity) for entity in info.entities]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -109,10 +110,12 @@ class EngineSource:
         problem = unusable(speech.audio, rate)
         if problem:
             return self._failed(*problem, read=request.text)
+        told = {name: value for name, value in speech.details.items() if name != "frames"}
+        if unfit := _unfit(told, speech.seconds, speech.phonemes):
+            return self._failed("failed", f"The engine told what cannot be recorded: {unfit}.", request.text)
         timings: dict[str, float] = {}
         if speech.seconds is not None:
             timings = {"total_s": speech.seconds, "rtf": speech.seconds / (len(speech.audio) / rate)}
-        told = {name: value for name, value in speech.details.items() if name != "frames"}
         return Clip(
             quantise(speech.audio),
             rate,
@@ -123,7 +126,17 @@ class EngineSource:
         )
 
     def _failed(self, status: str, reason: str, read: str | None = None) -> Clip:
-        return Clip(torch.zeros(0), self.engine.spec.sample_rate, status, reason, read=read)
+        said = reason.encode("utf-8", "backslashreplace").decode()  # half a character of an engine's would end the run
+        return Clip(torch.zeros(0), self.engine.spec.sample_rate, status, said, read=read)
+
+
+def _unfit(*told: Any) -> str | None:
+    """Why a log in JSON and UTF-8 cannot hold it, None if it can: NaN, a tensor, half of a character."""
+    try:
+        json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return str(error)
+    return None
 
 
 @dataclass
@@ -138,7 +151,8 @@ class FileSource:
 
     def _read(self, utterance: Utterance) -> Clip:
         path = utterance.source
-        assert path is not None, "a file source plans utterances with their files"
+        if path is None:
+            return Clip(torch.zeros(0), 0, "failed", f"There is no file for {utterance.id}.")
         try:
             audio, rate = read_audio(path)
         except EvalkitError as error:

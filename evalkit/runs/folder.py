@@ -15,6 +15,8 @@ from typing import Any
 from evalkit.errors import EvalkitError
 from evalkit.files import disk_errors, write_json
 
+_ASIDE = "rename its run folder or move it out, and run again"
+
 
 class RunFolder:
     """`runs/<date>-<model>-<suite>-<hash>/`."""
@@ -35,6 +37,10 @@ class RunFolder:
     def summary(self) -> dict[str, Any]:
         return read_json(self.summary_path)
 
+    def has_its_name(self) -> bool:
+        """Whether this is the folder that its manifest names; yes where there is none yet."""
+        return not self.manifest_path.exists() or self.manifest().get("id") == self.path.name
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process. The lock goes with the process, also when it is killed."""
@@ -53,14 +59,22 @@ class RunFolder:
 
 
 def find_or_name(out: Path, model: str, suite: str, content_hash: str) -> RunFolder:
-    """The folder of an earlier start of the same run, else a new name for it (not yet created)."""
+    """The folder of an earlier start of the same run, else a new name for it (not yet created).
+
+    A folder that was given another name is put aside: it is no longer the run that its manifest is of.
+    """
     if out.exists() and not out.is_dir():
         raise EvalkitError(f"{out} is a file: give a folder with --out.")
-    earlier = sorted(out.glob(f"*-{content_hash}")) if out.is_dir() else []
-    if earlier:
-        return RunFolder(earlier[-1])
+    named = re.compile(rf"\d{{4}}-\d\d-\d\d-.+-{content_hash}")
+    earlier = sorted(path for path in out.glob(f"*-{content_hash}") if named.fullmatch(path.name) and path.is_dir())
+    started = [folder for folder in map(RunFolder, earlier) if folder.has_its_name()]
+    if started:
+        return started[-1]
     date = datetime.now(UTC).date().isoformat()
-    return RunFolder(out / f"{date}-{_safe(model)}-{_safe(suite)}-{content_hash}")
+    new = RunFolder(out / f"{date}-{_safe(model)}-{_safe(suite)}-{content_hash}")
+    if not new.has_its_name():
+        raise EvalkitError(f"{new.path} holds another run, which was given this name: rename it or move it out.")
+    return new
 
 
 def open_run(path: Path) -> RunFolder:
@@ -83,9 +97,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise EvalkitError(f"{path} cannot be read ({error}): move the run folder away and run again.") from error
+        raise EvalkitError(f"{path} cannot be read ({error}): {_ASIDE}.") from error
     if not isinstance(value, dict):
-        raise EvalkitError(f"{path} does not hold an object: move the run folder away and run again.")
+        raise EvalkitError(f"{path} does not hold an object: {_ASIDE}.")
     return value
 
 

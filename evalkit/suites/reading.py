@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from evalkit.errors import EvalkitError
+from evalkit.files import read_text
 from evalkit.suites.schema import Header
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -27,7 +28,7 @@ PATTERNS = {
 
 def read_header(path: Path) -> Header:
     try:
-        fields = tomllib.loads(read_text(path))
+        fields = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise EvalkitError(f"{path} is not valid TOML: {error}; mend that place.") from error
     return _validated(Header, fields, str(path))
@@ -35,7 +36,7 @@ def read_header(path: Path) -> Header:
 
 def read_lines(path: Path, model: type[Record]) -> Iterator[tuple[str, Record]]:
     """Yield (place, record) for each line that is not blank; `place` is "FILE, line N"."""
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         place = f"{path}, line {number}"
@@ -45,18 +46,23 @@ def read_lines(path: Path, model: type[Record]) -> Iterator[tuple[str, Record]]:
             raise EvalkitError(
                 f"{place}: not valid JSON ({error.msg} at column {error.colno}); write one JSON object a line."
             ) from error
+        _check_characters(fields, place)
         yield place, _validated(model, fields, place)
 
 
-def read_text(path: Path) -> str:
+def _check_characters(fields: object, place: str) -> None:
+    r"""Refuse half a character (\ud83d without the half that follows), which JSON can spell and UTF-8 cannot hold."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise EvalkitError(f"{path} does not exist; a suite needs it.") from error
-    except UnicodeDecodeError as error:
-        raise EvalkitError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
-    except OSError as error:
-        raise EvalkitError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise EvalkitError(f"{place}: {half} is half of a character; write the character itself.") from error
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        raise EvalkitError(f"{path} does not exist; a suite needs it.")
+    return read_text(path)
 
 
 def _validated(model: type[Record], fields: object, place: str) -> Record:

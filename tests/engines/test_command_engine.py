@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -16,7 +19,7 @@ import pytest
 import torch
 from speaking_programs import PREAMBLE, program
 
-from evalkit.engines.base import Request, Setup, Speech, Voice
+from evalkit.engines.base import EngineGoneError, Request, Setup, Speech, Voice
 from evalkit.engines.command import engine as command_engine
 from evalkit.engines.command.engine import Command
 from evalkit.engines.command.process import Programs
@@ -111,7 +114,8 @@ FAILING: dict[str, tuple[str, str, str]] = {
         "failed",
         r"status 3: no \x1b[31mvoice",
     ),
-    "signal": ("os.kill(os.getpid(), 11)", "failed", "signal 11"),
+    "signal": ("os.kill(os.getpid(), 11)", "crashed", "signal 11"),
+    "a rate of no speech": ("speak(sys.argv[2], 'abc', rate=700000)", "failed", "700000 Hz"),
     "no file": ("pass", "failed", "no file speech.wav"),
     "no file, said": ("print('out of ideas', file=sys.stderr)", "failed", "out of ideas"),
     "empty file": ("open(sys.argv[2], 'w')", "failed", "empty"),
@@ -225,7 +229,7 @@ def test_close_ends_what_is_running(tmp_path: Path) -> None:
     assert wait_for((tmp_path / "on").exists)
     engine.close()
     thread.join(20)
-    assert found[0].status == "failed" and "signal 9" in str(found[0].reason)
+    assert found[0].status == "crashed" and "signal 9" in str(found[0].reason)
 
 
 def test_a_command_that_does_not_speak_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,11 +268,112 @@ def test_what_is_known_of_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "template": template,
         "program": Path(sys.executable).name,
         "sha256": sha256_file(Path(sys.executable)),
-        "sha256 of program0.py": sha256_file(tmp_path / "program0.py"),
+        "sha256 of {cwd}/program0.py": sha256_file(tmp_path / "program0.py"),
     }
     with (tmp_path / "program0.py").open("a") as file:
         file.write("# other\n")
     assert set_up(template).identity != identity
+
+
+@pytest.mark.parametrize("word", ["{cwd}/m/model.bin", "--model={cwd}/m/model.bin", "{cwd}/m", "--model={cwd}/m/", "a"])
+def test_a_model_counts_by_its_content_wherever_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    """Else a new checkpoint would be given the figures of the old one."""
+    for folder in ("one", "two"):
+        (tmp_path / folder / "m").mkdir(parents=True)
+        (tmp_path / folder / "m" / "model.bin").write_text("weights")
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "one" / "m" / name).touch()  # as in a checkpoint, whose weights are counted elsewhere
+        (tmp_path / "two" / "m" / name).touch()
+    template = program(tmp_path, SPEAKS, "{text} {wav} " + word)
+    found = []
+    for folder in ("one", "two"):
+        monkeypatch.chdir(tmp_path / folder)
+        found.append(dict(set_up(template).identity))
+    (tmp_path / "two" / "m" / "model.bin").write_text("others")
+    found.append(dict(set_up(template).identity))
+    assert found[0] == found[1]
+    assert (found[1] == found[2]) == (word == "a")
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "w").write_text("1")
+    template = program(tmp_path, SPEAKS, f"{{text}} {{wav}} {{cwd}}/a/w --second={tmp_path}/b/w")
+    found = [dict(set_up(template).identity)]
+    for folder in "ab":
+        (tmp_path / folder / "w").write_text("2")
+        found.append(dict(set_up(template).identity))
+    assert all(one != other for n, one in enumerate(found) for other in found[:n])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("{cwd}/gone", "'{cwd}/gone' names no file and no folder"),
+        ("--model={cwd}/gone", "names no file and no folder"),
+        ("file:{cwd}/m", "names no file and no folder"),
+        ("{cwd}", "names the whole folder"),
+        ("--root={cwd}/..", "names the whole folder"),
+    ],
+)
+def test_what_is_named_and_cannot_be_counted_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").touch()
+    with pytest.raises(EvalkitError, match=re.escape(said)):
+        set_up(program(tmp_path, SPEAKS, "{text} {wav} " + word))
+
+
+def test_a_voice_that_a_name_leads_to_counts_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    digests = set()
+    engine = set_up(program(tmp_path, SPEAKS, "{text} {wav} {cwd}/{voice}.bin"))
+    for content in "ab":
+        (tmp_path / "bob.bin").write_text(content)
+        digests.add(engine.prepare_voice(Path("bob"), None).digest)
+    assert len(digests) == 2
+
+
+def test_a_full_disk_ends_the_run_and_blames_no_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = set_up(program(tmp_path, SPEAKS))
+
+    def full(**options: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(EngineGoneError, match="No space left on device: mend that"):
+        speak(engine)
+
+
+def test_a_kill_minus_nine_leaves_no_program_and_its_folder_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids, temporary = tmp_path / "pids", tmp_path / "tmp"
+    temporary.mkdir()
+    child = "import subprocess\np = subprocess.Popen(['sleep', '600'])\n"
+    slow = child + f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{p.pid}} ')\ntime.sleep(600)"
+    template = program(tmp_path, only_in("slow", slow))
+    code = (
+        "from evalkit.engines.base import Request, Setup\n"
+        "from evalkit.engines.command.engine import Command\n"
+        "engine = Command()\n"
+        f"engine.set_up(Setup(options={{'template': {template!r}}}))\n"
+        "engine.synthesize([Request('a', 'slow', 0)])\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(temporary)})
+    assert wait_for(lambda: pids.exists() and pids.read_text().endswith(" "), 60)
+    owner.kill()
+    owner.wait()
+    assert wait_for(lambda: all(gone(int(pid)) for pid in pids.read_text().split()))
+    assert len(list(temporary.iterdir())) == 1
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert speak(set_up(template)).status == "ok"
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_voice_is_a_file_or_a_name(tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ elif sys.argv[1:] == ["--voices"]:
     print("Pty Language       Age/Gender VoiceName          File                 Other Languages")
     print(" 2  en-us           --/M      English_(America)  gmw/en-US            (en 3)")
     print(" 5  hi              --/M      Hindi              inc/hi               ")
+elif sys.argv[1:] == ["--voices=variant"]:
+    print("Pty Language       Age/Gender VoiceName          File                 Other Languages")
+    print(" 5  variant         --/F      female3            !v/f3                ")
+    print(" 5  variant         --/M      Mr_Serious         !v/Mr serious        ")
 else:
     given = dict(zip(sys.argv[1::1], sys.argv[2::1]))
     text = open(given["-f"], encoding="utf-8").read()
@@ -115,6 +119,17 @@ def test_a_voice_that_is_not_there_is_refused(stand_in: type[InstalledProgram]) 
     # flite itself would take its own voice instead, or download one from an address.
     for voice in ("slx", "http://example.com/voice.flitevox", "en-uz"):
         with pytest.raises(EvalkitError, match="Unknown voice"):
+            set_up(stand_in, voice=voice)
+
+
+def test_a_variant_that_is_not_there_is_refused(stand_in: type[InstalledProgram]) -> None:
+    """espeak-ng itself would speak without it and say nothing."""
+    if stand_in is not EspeakNg:
+        pytest.skip("flite knows no variants")
+    for voice in ("en-us+f3", "hi+Mr serious", "en-us+13"):
+        assert speak(set_up(stand_in, voice=voice)).status == "ok"
+    for voice in ("en-us+zz9", "en-us+F3", "en-us+", "en-us+12", "en-us+f3+f3"):
+        with pytest.raises(EvalkitError, match=r"nknown variant of espeak-ng's voices"):
             set_up(stand_in, voice=voice)
 
 

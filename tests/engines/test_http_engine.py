@@ -15,7 +15,7 @@ import soundfile
 import torch
 from speech_server import Handler, Reply, Seen, ok, speech_server, status, tone, wav, without_length
 
-from evalkit.engines.base import Request, Setup, Speech, StreamingEngine, Voice
+from evalkit.engines.base import EngineGoneError, Request, Setup, Speech, StreamError, StreamingEngine, Voice
 from evalkit.engines.http import engine as http_engine
 from evalkit.engines.http.engine import Http
 from evalkit.engines.http.server import parse_address
@@ -119,12 +119,55 @@ def test_pcm_is_read_at_the_rate_that_was_said(server: Seen) -> None:
     assert "left over" in str(speak(engine).reason)
 
 
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/octet-stream"])
+def test_audio_under_another_name_is_audio(server: Seen, kind: str) -> None:
+    """Some frameworks call every body text/html."""
+    samples = tone()
+    server.usual = ok(wav(samples), kind)
+    assert len(speak(set_up(server)).audio) == len(samples)
+    server.usual = ok(samples.tobytes(), kind)
+    assert len(speak(set_up(server, response_format="pcm")).audio) == len(samples)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (wav(tone()), "a WAV instead of PCM"),
+        (b"ID3" + bytes(501), "an MP3 instead of PCM"),
+        (b"OggS" + bytes(500), "an Ogg file"),
+        (b"fLaC" + bytes(500), "a FLAC file"),
+        (b'{"error": "no such model here"}', 'text instead of audio: {"error": "no such model here"}'),
+        (b"<html>not found, it seems</html>", "text instead of audio: <html>"),
+    ],
+)
+def test_what_is_no_pcm_is_not_heard_as_pcm(server: Seen, body: bytes, said: str) -> None:
+    server.usual = ok(tone().tobytes())
+    engine = set_up(server, response_format="pcm")
+    server.replies = [ok(body), ok(b"{<" + tone().tobytes())]
+    speech = speak(engine)
+    assert speech.status == "failed" and said in str(speech.reason)
+    assert speak(engine).status == "ok", "samples may begin with these bytes"
+
+
+def rewritten(place: int, form: str, value: int) -> bytes:
+    """A WAV with another number in its header."""
+    data = bytearray(wav(tone()))
+    struct.pack_into(form, data, place, value)
+    return bytes(data)
+
+
 BAD: dict[str, tuple[Reply, str, str]] = {
     "error in json": (status(500, b'{"error": {"message": "no\\u001b[31m memory"}}'), "failed", r"no\x1b[31m memory"),
     "error in text": (status(500, b"it broke"), "failed", "it broke"),
     "fastapi's": (status(422, b'{"detail": "no such voice"}'), "failed", "no such voice"),
     "long": (status(500, b"x" * 5000), "failed", "xxx..."),
     "redirect": (status(307, b"", Location="http://example.com/v1"), "failed", "sends on to http://example.com/v1"),
+    "json as audio": (ok(b'{"error": {"message": "no model"}}', "application/json"), "failed", "audio: no model"),
+    "text as audio": (ok(b"no model is loaded", "text/plain; charset=utf-8"), "failed", "no model is loaded"),
+    "text without a word": (ok(b'{"error": "no model"}'), "failed", 'text instead of audio: {"error": "no model"}'),
+    "no channels": (ok(rewritten(22, "<H", 0)), "failed", "0 channels"),
+    "no rate": (ok(rewritten(24, "<I", 0)), "failed", "0 Hz"),
+    "a rate of no speech": (ok(rewritten(24, "<I", 4_000_000)), "failed", "4000000 Hz"),
     "garbage": (ok(b"\x00\x01garbage that is no audio at all" * 20), "failed", "not a WAV"),
     "empty": (ok(b""), "failed", "empty"),
     "no samples": (ok(wav(tone(0.0))), "failed", "no samples"),
@@ -176,7 +219,7 @@ def test_waiting_has_an_end(server: Seen, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(server.bodies) - asked == http_engine.RETRIES + 1
     server.usual = status(503, Retry_After="3600")
     asked = len(server.bodies)
-    assert speak(engine).status == "failed"
+    assert speak(engine).status == "timed_out"
     assert len(server.bodies) - asked == 1
 
 
@@ -210,6 +253,50 @@ def test_a_slow_server_is_not_waited_for(server: Seen) -> None:
     assert [speak(engine).status for _ in range(2)] == ["timed_out", "timed_out"]
     release.set()
     assert speak(engine).status == "ok"
+
+
+def test_an_answer_cut_by_the_time_limit_is_no_clip(server: Seen) -> None:
+    """A body that ends with the connection looks whole wherever it is cut."""
+    engine = set_up(server, time_limit=0.5)
+    data = without_length(wav(tone(1.0)))
+    release = threading.Event()
+
+    def slow(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(data[:20044])
+        handler.wfile.flush()
+        release.wait(20)
+
+    server.replies = [slow, slow]
+    speech = speak(engine)
+    assert speech.status == "timed_out" and not len(speech.audio)
+    with pytest.raises(StreamError, match=r"longer than 0\.5 s") as caught:
+        list(engine.stream(Request("a", "hello", 0)))
+    release.set()
+    assert caught.value.status == "timed_out"
+
+
+def test_a_server_that_is_gone_ends_the_run_and_blames_no_sentence() -> None:
+    with speech_server() as seen:
+        engines = [set_up(seen), set_up(seen, jobs=2)]
+    for engine in engines:
+        with pytest.raises(EngineGoneError, match=r"Nothing answers at .*start the server"):
+            engine.synthesize([Request(name, "hello", 0) for name in "abc"])
+        with pytest.raises(EngineGoneError, match="Nothing answers"):
+            list(engine.stream(Request("a", "hello", 0)))
+
+
+def test_a_line_that_breaks_may_hold_another_time(server: Seen) -> None:
+    """Other failures are the sentence's for ever; a crash is tried again at the next start."""
+    engine = set_up(server)
+
+    def leaves(handler: Handler) -> None:
+        handler.close_connection = True
+
+    server.replies = [leaves, lambda h: h.chunked([wav(tone())[:500]], end=False)]
+    assert [speak(engine).status for _ in range(2)] == ["crashed", "crashed"]
 
 
 def test_several_at_once_keep_their_order(server: Seen) -> None:
@@ -358,7 +445,7 @@ def test_stop_ends_what_is_under_way(server: Seen) -> None:
     thread.join(20)
     release.set()
     assert not thread.is_alive() and time.monotonic() - started < 15
-    assert [speech.status for speech in found] == ["failed", "failed"]
+    assert [speech.status for speech in found] == ["crashed", "crashed"]
 
 
 def test_takes_no_weights_and_no_clip(server: Seen, tmp_path: Any) -> None:

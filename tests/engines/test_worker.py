@@ -15,6 +15,8 @@ import torch
 from hostile_engine import Hostile
 
 from evalkit.engines import Request, Setup
+from evalkit.engines.base import EngineGoneError, StreamError
+from evalkit.engines.process import last_words
 from evalkit.engines.remote import RemoteEngine
 from evalkit.engines.source import source_folder
 from evalkit.errors import EvalkitError
@@ -65,7 +67,7 @@ def test_it_speaks_as_in_process(remote: RemoteEngine, tmp_path: Path) -> None:
     ("text", "status", "reason"),
     [
         ("exit", "crashed", "exit status 3: the last words of the engine"),
-        ("segfault", "crashed", "SIGSEGV"),
+        ("segfault", "crashed", "SIGSEGV: Fatal Python error: Segmentation fault"),
         ("killed", "out_of_memory", "SIGKILL, as the system does when memory runs out"),
     ],
 )
@@ -122,6 +124,11 @@ def test_what_the_engine_raises_is_raised_here(remote: RemoteEngine) -> None:
     with pytest.raises(torch.OutOfMemoryError, match="too much at once"):
         remote.synthesize(requests("big", "big"))
     assert remote.synthesize(requests("big"))[0].status == "ok"
+    with pytest.raises(EngineGoneError, match="nobody is there"):
+        remote.synthesize(requests("gone"))
+    with pytest.raises(StreamError, match="no end in sight") as caught:
+        list(remote.stream(requests("broken")[0]))
+    assert caught.value.status == "truncated"
     with pytest.raises(EvalkitError, match=r"Not weights of hostile: \['other'\]"):
         remote.load({"other": torch.zeros(1)})
     assert remote.restarts == 0
@@ -153,6 +160,36 @@ def test_a_stream_that_breaks_off_is_an_error_and_the_worker_comes_back(remote: 
     with pytest.raises(EvalkitError, match="exit status 3"):
         list(remote.stream(Request("a", "exit", 0)))
     assert remote.synthesize(requests("text"))[0].status == "ok"
+
+
+def test_a_stream_has_the_time_of_one_utterance_and_no_more() -> None:
+    with RemoteEngine(Hostile.spec, TARGET, Path(sys.executable), utterance_s=2.0) as engine:
+        engine.load(WEIGHTS)
+        for text in ("drip", "flood"):
+            with pytest.raises(StreamError, match="no whole answer after 2 seconds") as caught:
+                for chunk in engine.stream(Request("a", text, 0)):
+                    assert len(chunk)
+            assert caught.value.status == "timed_out"
+        with pytest.raises(EngineGoneError, match="died at 3 utterances before it spoke anything"):
+            list(engine.stream(Request("a", "exit", 0)))
+
+
+def test_what_was_streamed_counts_as_spoken(remote: RemoteEngine) -> None:
+    list(remote.stream(Request("a", "a text", 0)))
+    for _ in range(4):
+        with pytest.raises(StreamError) as caught:
+            list(remote.stream(Request("a", "exit", 0)))
+        assert caught.value.status == "crashed"
+
+
+def test_the_last_words_are_not_a_list_of_modules() -> None:
+    stack = (
+        'Current thread 0x7f (most recent call first):\n  File "a.py", line 3 in f\n\nExtension modules: numpy._core'
+    )
+    log = "loading\nwhat(): CUDA error: no kernel image\nFatal Python error: Aborted\n\n" + stack + ", x" * 5000 + "\n"
+    assert last_words(log) == "what(): CUDA error: no kernel image / Fatal Python error: Aborted"
+    assert last_words("Fatal Python error: Bus error\n") == "Fatal Python error: Bus error"
+    assert (last_words("one\n two \n\n"), last_words("")) == ("two", "")
 
 
 def test_death_while_setting_up_is_one_sentence(tmp_path: Path) -> None:

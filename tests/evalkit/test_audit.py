@@ -300,6 +300,13 @@ def test_texts_and_entities_come_with_the_clips(speech: Path) -> None:
     assert found.info.id == "clip-0" and found.info.entities[0].spelling == "Mohan"
 
 
+def test_texts_are_read_only_by_who_needs_them_and_are_utf8(speech: Path) -> None:
+    (speech / "clip-1.txt").write_bytes("Café.".encode("latin-1"))
+    assert len(find_clips(speech, Fake(lambda *_: 0.0).spec, 4)) == 4
+    with pytest.raises(EvalkitError, match=r"clip-1\.txt is not UTF-8 at byte 3"):
+        find_clips(speech, Fake(lambda *_: 0.0, needs=frozenset({"text"})).spec, 4)
+
+
 def test_the_clips_of_the_checkout_serve_by_default() -> None:
     assert len(find_clips(None, Fake(lambda *_: 0.0).spec, 4)) == 4
     with_names = find_clips(None, Fake(lambda *_: 0.0, needs=frozenset({"text", "entities"})).spec, 3)
@@ -328,10 +335,15 @@ def test_outside_a_checkout_clips_must_be_given(monkeypatch: pytest.MonkeyPatch,
         find_clips(None, Fake(lambda *_: 0.0).spec, 4)
 
 
+def unused(*_: Any) -> float:
+    """A value that nobody should ask for."""
+    raise AssertionError("a clip is scored before everything was looked at")
+
+
 def test_a_silent_clip_is_refused_by_name(speech: Path) -> None:
-    soundfile.write(speech / "a-silent.wav", np.zeros(RATE), RATE)
-    with pytest.raises(EvalkitError, match=r"a-silent\.wav cannot be used for an audit: The audio is silent"):
-        examine(lambda: Fake(lambda *_: 0.0), speech)
+    soundfile.write(speech / "silent.wav", np.zeros(RATE), RATE)
+    with pytest.raises(EvalkitError, match=r"silent\.wav cannot be used for an audit: The audio is silent"):
+        examine(lambda: Fake(unused), speech, limit=9)
 
 
 # ---- ratings ----
@@ -379,6 +391,25 @@ def test_agreement_with_ratings(speech: Path, rated: Callable[..., Path], monkey
     assert undecided["verdict"] == "undecided" and "24 utterances" in undecided["says"]
 
 
+def test_a_rated_clip_that_cannot_be_scored_is_left_out_and_said(speech: Path, rated: Callable[..., Path]) -> None:
+    ratings = rated()
+    soundfile.write(ratings.parent / "3.wav", np.zeros(RATE), RATE)
+    cut = (ratings.parent / "5.wav").read_bytes()[:2000]  # its header promises more than there is
+    (ratings.parent / "5.wav").write_bytes(cut)
+    marked = np.full(RATE, 0.5, dtype=np.float32)
+    soundfile.write(ratings.parent / "7.wav", marked, RATE, subtype="FLOAT")
+
+    def value(clip: Tensor, *_: Any) -> float:
+        if bool((clip == 0.5).all()):
+            raise ValueError("a bug")
+        return purity(clip)
+
+    found = examine(lambda: Fake(value), speech, ratings=ratings, runs=2)["ratings"]
+    assert found["figures"]["left_out"] == 3 and found["figures"]["utterance"]["n"] == 21
+    assert found["figures"]["why_left_out"] == "3.wav: The audio is silent (no sample above -60 dBFS)"
+    assert "Left out: 3, the first 3.wav: The audio is silent" in found["says"]
+
+
 def test_correlations_are_scipys() -> None:
     from scipy.stats import kendalltau, pearsonr, spearmanr
 
@@ -401,12 +432,19 @@ def test_correlations_are_scipys() -> None:
         ("audio,rating\nclip-0.wav,good\n", "line 2: 'rating' is not a number"),
         ("audio,rating\nnone.wav,3\n", r"line 2: the file .*none\.wav does not exist"),
         ("audio,rating\nclip-0.wav,3\nclip-1.wav,4\n", "rates 2 clips: a correlation needs 5"),
+        ("audio,rating\nclip-0.wav,3\nnoise.wav,4\n", r"line 3: .*noise\.wav cannot be read as audio"),
+        ("audio,rating,reference\nclip-0.wav,3,noise.wav\n", r"line 2: .*noise\.wav cannot be read as audio"),
+        ("audio,rating,reference\nclip-0.wav,3,nobody\n", "line 2: the reference nobody is neither"),
+        ("audio,rating\nclip-0.wav,3\n" + 140_000 * "x", "is not CSV"),
+        ("audio,rating,system\nclip-0.wav,3,Café\n", r"ratings\.csv is not UTF-8 at byte 43"),
     ],
 )
-def test_bad_ratings_are_one_sentence(speech: Path, content: str, message: str) -> None:
-    (speech / "ratings.csv").write_text(content)
+def test_bad_ratings_are_one_sentence_before_anything_is_scored(speech: Path, content: str, message: str) -> None:
+    ratings = speech.parent / "ratings.csv"
+    ratings.write_bytes(content.replace("clip-", "speech/clip-").encode("latin-1"))
+    (speech.parent / "noise.wav").write_bytes(b"no audio")
     with pytest.raises(EvalkitError, match=message):
-        read_ratings(speech / "ratings.csv")
+        examine(lambda: Fake(unused), speech, ratings=ratings)
     with pytest.raises(EvalkitError, match="There is no file"):
         read_ratings(speech / "none.csv")
 
@@ -449,6 +487,16 @@ def test_files_of_an_audit_are_written_or_the_disk_is_blamed(speech: Path, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(EvalkitError, match="a file stands where a folder is needed"):
         write_audit(found, tmp_path / "file", "fake")
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_anything_is_scored(speech: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "audits", Path("/proc/audits")):
+        with pytest.raises(EvalkitError, match=f"{place}"):
+            examine(lambda: Fake(unused), speech, out=place)
+    with pytest.raises(EvalkitError, match="There is no folder"):
+        examine(lambda: Fake(unused), speech / "nowhere", out=tmp_path / "audits")
+    assert not (tmp_path / "audits").exists()
 
 
 def test_rates_are_converted_for_the_metric() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from clip_tables import clip, many, write_checks, write_clips
 
-from evalkit.decisions.statistics import RESAMPLES, SEED
+from evalkit.decisions.intervals import RESAMPLES, SEED
 from evalkit.diagnostics.training import spread
 from evalkit.diagnostics.training.figures import all_speakers, each_speaker, speaker_figures
 from evalkit.diagnostics.training.gathering import words

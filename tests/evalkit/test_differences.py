@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import PermutationMethod, binomtest, bootstrap, t, ttest_rel, wilcoxon
 
-from evalkit.decisions.differences import FEW, FEWEST, Paired, paired, paired_ratio, percent_change
-from evalkit.decisions.statistics import RESAMPLES, SEED
+from evalkit.decisions.differences import Paired, paired, paired_ratio, percent_change
+from evalkit.decisions.intervals import FEW, FEWEST, RESAMPLES, SEED
 
 Values = Mapping[str, list[float]]
 

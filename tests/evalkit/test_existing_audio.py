@@ -48,9 +48,8 @@ def test_a_csv_says_everything(tmp_path: Path) -> None:
 def test_files_named_after_items_are_judged_by_them(tmp_path: Path) -> None:
     item = load_suite("smoke").items[0]
     tone(tmp_path / f"{item.id}.r0.wav")
-    tone(tmp_path / "other.wav")
     planned, _ = plan_existing(tmp_path, load_suite("smoke").items)
-    assert {u.id: u.item.spoken for u in planned} == {f"{item.id}.r0": item.spoken, "other": ""}
+    assert {u.id: u.item.spoken for u in planned if u.source} == {f"{item.id}.r0": item.spoken}
 
 
 def test_the_digest_follows_content_and_text_but_not_the_place(tmp_path: Path) -> None:
@@ -79,6 +78,19 @@ def test_bad_lists_are_one_sentence(tmp_path: Path, name: str, content: str | No
         (tmp_path / name).write_text(content)
     with pytest.raises(EvalkitError, match=words):
         plan_existing(tmp_path / name)
+
+
+def test_text_that_is_not_utf8_is_one_sentence_and_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    tone(tmp_path / "a.wav")
+    (tmp_path / "a.txt").write_text("\ufeffCafé.\n")
+    (planned,), _ = plan_existing(tmp_path)
+    assert planned.item.spoken == "Café."
+    (tmp_path / "a.txt").write_bytes("Café.".encode("latin-1"))
+    with pytest.raises(EvalkitError, match=r"a\.txt is not UTF-8 at byte 3; save it as UTF-8"):
+        plan_existing(tmp_path)
+    (tmp_path / "list.csv").write_bytes("audio,text\na.wav,Café.\n".encode("latin-1"))
+    with pytest.raises(EvalkitError, match=r"list\.csv is not UTF-8 at byte 20; save it as UTF-8"):
+        plan_existing(tmp_path / "list.csv")
 
 
 def test_a_missing_and_a_broken_file_count_against_coverage(evalkit: Call, tmp_path: Path) -> None:

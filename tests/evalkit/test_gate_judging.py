@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from gate_runs import noise, row, rows_of, scores
 
-from evalkit.decisions.differences import FEWEST
 from evalkit.decisions.gate.figures import measure
 from evalkit.decisions.gate.judging import judge
 from evalkit.decisions.gate.lost import Lost
 from evalkit.decisions.gate.relative import Comparison, evident_level, prepare
 from evalkit.decisions.gate.rules import make_rules
+from evalkit.decisions.intervals import FEWEST
 from evalkit.decisions.scores import Meaning, Scores
 from evalkit.errors import EvalkitError
 

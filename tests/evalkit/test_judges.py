@@ -110,6 +110,8 @@ def test_a_judge_may_be_named(registry: Registered) -> None:
         choose(["wer", "wer.whisper"], "auto", "cpu")
     with pytest.raises(EvalkitError, match=r"did you mean 'wer\.whisper'"):
         choose(["wer.wisper"], "auto", "cpu")
+    with pytest.raises(EvalkitError, match=r"known: level, utmos, wer, wer\.bundled, wer\.faster, wer\.whisper\."):
+        choose(["nope"], "auto", "cpu")
     with pytest.raises(EvalkitError, match="not in --metrics"):
         choose(["level"], "auto", "cpu", forced=["wer.whisper"])
 
@@ -124,6 +126,7 @@ def test_settings_reach_their_metric_and_nobody_else(registry: Registered) -> No
         "wer.beam=x": "takes a whole number",
         "level.dc": "name=value",
         "wr.beam=5": "Unknown metric 'wr'",
+        "beam=5": r"--set beam=5: write METRIC\.OPTION=VALUE",
         "level.x=1": "--set level.x=1: .* has no option 'x'",
     }.items():
         with pytest.raises(EvalkitError, match=message):

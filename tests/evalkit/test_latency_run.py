@@ -13,6 +13,8 @@ from commands import Call
 from timed_engines import Clock, Machine, Streaming, Whole, plan, source_of
 from typer.testing import CliRunner
 
+from evalkit.decisions.paired import baseline_block
+from evalkit.errors import EvalkitError
 from evalkit.pipeline.job import Job, Options
 from evalkit.pipeline.latency import ONE_CHUNK
 from evalkit.pipeline.run import _carry_out
@@ -181,6 +183,10 @@ def test_a_stream_is_compared_with_speech_that_was_not_only_with_a_word_about_it
     whole = carried_out(tmp_path / "whole", Whole(Clock()))
     again = carried_out(tmp_path / "again", Whole(Clock()), whole.path).summary()["baseline"]
     assert again["notices"] == [] and again["omitted"] == {} and again["columns"]["total_s"]["difference"] == 0.0
-    streamed = carried_out(tmp_path / "streamed", Streaming(Clock()), whole.path).summary()["baseline"]
+    with pytest.raises(EvalkitError, match=r"no column .* \(first_chunk_s, rtf, total_s: the runs were timed with"):
+        carried_out(tmp_path / "refused", Streaming(Clock()), whole.path)
+    folder = carried_out(tmp_path / "streamed", Streaming(Clock()))
+    rows, timed = read_scores(folder.scores_path), timing_columns("stream")
+    streamed = baseline_block(rows, timed, whole, folder.manifest())
     assert set(streamed["omitted"]) == {"first_chunk_s", "rtf", "total_s"} and streamed["columns"] == {}
     assert len(streamed["notices"]) == 1 and "streamed its audio and the other did not" in streamed["notices"][0]

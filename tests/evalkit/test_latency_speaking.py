@@ -11,6 +11,7 @@ import pytest
 import torch
 from timed_engines import Clock, Machine, Streaming, Whole, plan, source_of
 
+from evalkit.engines.base import EngineGoneError, StreamError
 from evalkit.pipeline import execute as execute_module
 from evalkit.pipeline.execute import execute
 from evalkit.pipeline.latency import AT_ONCE, IDLE_S, ONE_CHUNK, PROBES, WARM_UP
@@ -143,6 +144,38 @@ def test_failures_are_statuses_also_in_the_warm_up(kind: type[Whole]) -> None:
     assert clips["fine enough"].details["timing"]["start"]["spread"] is None, "of a refusal nothing is learnt"
     for text in (longest, shortest):
         assert clips[text].timings == {} and clips[text].missing == {} and len(clips[text].audio) == 0
+
+
+def test_a_warm_up_does_not_wait_twice_for_what_fails() -> None:
+    """Each time may take the whole of the time limit."""
+    engine = Streaming(Clock())
+    planned = plan(["refuse", "a sentence that is fine"])
+    source = source_of(engine, planned, Machine(engine.clock), [])
+    source.clips(planned[:1])
+    source.clips(planned[1:])
+    assert engine.spoken == ["a sentence that is fine", "refuse", "refuse", "a sentence that is fine"]
+
+
+@pytest.mark.parametrize("in_warm_up", [True, False])
+def test_an_engine_that_is_gone_ends_the_run(in_warm_up: bool) -> None:
+    class Leaving(Streaming):
+        def stream(self, request: Any) -> Any:
+            if in_warm_up or len(self.spoken) > WARM_UP + PROBES:
+                raise EngineGoneError("Nobody answers.")
+            return super().stream(request)
+
+    with pytest.raises(EngineGoneError):
+        speak(Leaving(Clock()), [SHORT, LONG])
+
+
+def test_a_stream_that_breaks_off_says_how() -> None:
+    class Breaking(Streaming):
+        def stream(self, request: Any) -> Any:
+            yield torch.full((8000,), 0.25)
+            raise StreamError("timed_out", "No end.")
+
+    (clip,) = speak(Breaking(Clock()), [SHORT])
+    assert (clip.status, clip.reason) == ("timed_out", "No end.")
 
 
 def test_a_stream_without_audio_is_too_short() -> None:

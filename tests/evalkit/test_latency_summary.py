@@ -60,17 +60,19 @@ def test_interval_of_the_median_resamples_items_and_not_utterances() -> None:
 
 
 def test_interval_of_the_median_takes_items_of_unequal_repeats() -> None:
-    interval = median_interval({"a": [1.0, 1.1], "b": [2.0], "c": [3.0, 3.1, 2.9], "d": [4.0]})
+    items = {"a": [1.0, 1.1], "b": [2.0], "c": [3.0, 3.1, 2.9], "d": [4.0], "e": [2.5], "f": [1.5, 1.6]}
+    interval = median_interval(items)
     assert interval is not None and 1.0 <= interval[0] < interval[1] <= 4.0
+    assert median_interval({name: items[name] for name in "abcde"}) is None, "of five items nobody can say"
 
 
-@pytest.mark.parametrize("items", [{}, {"a": [1.0, 2.0]}, {"a": [1.0], "b": [1.0]}])
+@pytest.mark.parametrize("items", [{}, {"a": [1.0, 2.0]}, {name: [1.0] for name in "abcdefgh"}])
 def test_no_interval_where_there_is_none(items: dict[str, list[float]]) -> None:
     assert median_interval(items) is None
 
 
 def test_percentiles_are_over_utterances_and_missing_values_are_left_out() -> None:
-    rows = [{"item": f"i{n % 5}", "total_s": float(n) if n else None} for n in range(11)]
+    rows = [{"item": f"i{n % 6}", "total_s": float(n) if n else None} for n in range(11)]
     summaries: dict[str, dict[str, Any]] = {"total_s": {"n": 10}}
     add_percentiles(summaries, rows, {"total_s", "second_chunk_rtf"})
     assert summaries["total_s"]["percentiles"] == {"p50": 5.5, "p90": pytest.approx(9.1), "p95": None, "p99": None}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -148,6 +149,33 @@ def test_nan_is_never_silent(tmp_path: Path) -> None:
     rows = carry_out(tmp_path, ["mute", "loud"])
     assert rows["mute"]["level"] is None and rows["mute"]["missing"] == {"level": NO_REASON}
     assert rows["loud"]["missing"] == {}
+
+
+class Telling(Engine):
+    """Tells of each clip what no log can hold."""
+
+    def _one(self, request: Request) -> Speech:
+        speech = super()._one(request)
+        told: dict[str, dict[str, Any]] = {
+            "seconds": {"seconds": math.nan},
+            "detail": {"details": {"deep": [{"loss": math.inf}]}},
+            "tensor": {"details": {"loss": torch.tensor(1.0)}},
+            "phonemes": {"phonemes": "h\ud800"},
+            "reason": {"status": "failed", "reason": "It stopped at \ud800."},
+        }
+        return replace(speech, **told.get(request.text, {}))
+
+
+def test_what_cannot_be_recorded_costs_its_own_clip_only(tmp_path: Path) -> None:
+    texts = ("fine", "seconds", "detail", "tensor", "phonemes", "reason")
+    rows = carry_out(tmp_path, texts, Telling())
+    assert {text: row["status"] for text, row in rows.items()} == {
+        "fine": "ok",
+        **dict.fromkeys(texts[1:], "failed"),
+    }
+    for text in texts[1:5]:
+        assert "cannot be recorded" in str(rows[text]["reason"]) and rows[text].get("rtf") is None
+    assert rows["reason"]["reason"] == r"It stopped at \ud800."
 
 
 def test_rerun_adds_nothing(tmp_path: Path) -> None:

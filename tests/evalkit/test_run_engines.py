@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from commands import QUICK, VOICES, Call
 from safetensors.torch import save_file
+from speech_server import leave, speech_server, tone, wav
 
 from evalkit.engines.environments import MARKER
+from evalkit.engines.http.engine import Http
 from evalkit.files import sha256_file
 from evalkit.runs.folder import open_run
+from evalkit.runs.log import UtteranceLog
 from evalkit.runs.table import read_scores
 from evalkit.suites import load_suite
 
@@ -98,13 +103,13 @@ def test_phonemes_of_another_run_are_spoken(hostile: Path, tmp_path: Path, evalk
     done = evalkit(*base, "--phonemes-from", first, "--out", tmp_path / "b")
     assert done.exit_code == 0, done.output
     assert only_run(tmp_path / "b").name.rpartition("-")[2] != first.name.rpartition("-")[2]
-    rewritten = suite(tmp_path, ("other words", "for the same items"))
+    rows = read_scores(open_run(only_run(tmp_path / "b")).scores_path)
+    assert {row["item"]: row["phonemes"] for row in rows} == {"s0": "one sentence", "s1": "another one"}
+    rewritten = suite(tmp_path, ("one sentence", "other words for the same item"))
     done = evalkit(
         "run", hostile, "--suite", rewritten, "--metrics", QUICK, "--phonemes-from", first, "--out", tmp_path / "d"
     )
-    assert done.exit_code == 0, done.output
-    rows = read_scores(open_run(only_run(tmp_path / "d")).scores_path)
-    assert {row["item"]: row["phonemes"] for row in rows} == {"s0": "one sentence", "s1": "another one"}
+    assert done.exit_code == 2 and "has other sentences for s1: take a run of this suite" in done.output
     done = evalkit("run", VOICES / "merged.pth", "--suite", texts, "--phonemes-from", first, "--out", tmp_path / "e")
     assert done.exit_code == 2 and "The engine 'tinytts' takes no phonemes: leave --phonemes-from out" in done.output
     other = suite(tmp_path, ("one sentence", "another one", "a new one"))
@@ -131,6 +136,17 @@ def test_wrong_arguments_are_one_sentence(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("given", [(), ("--voice-text", "WORDS")])
+def test_the_text_of_a_voice_is_utf_8(hostile: Path, tmp_path: Path, evalkit: Call, given: tuple[str, ...]) -> None:
+    (tmp_path / "clip.txt").write_bytes("Déjà vu".encode("latin-1"))
+    arguments = (
+        *("--voice", tmp_path / "clip.wav"),
+        *(tmp_path / "clip.txt" if one == "WORDS" else one for one in given),
+    )
+    done = evalkit("run", hostile, "--suite", suite(tmp_path), "--out", tmp_path / "runs", *arguments)
+    assert done.exit_code == 2 and "clip.txt is not UTF-8 at byte 1" in done.output, done.output
+
+
 def test_without_checkpoint_and_engine_the_sentence_says_what_is_missing(tmp_path: Path, evalkit: Call) -> None:
     done = evalkit("run", "--out", tmp_path / "runs")
     assert done.exit_code == 2 and "Name a checkpoint, or an engine that needs none" in done.output
@@ -144,8 +160,6 @@ def test_tinytts_takes_no_voice(tmp_path: Path, evalkit: Call) -> None:
 def test_an_environment_that_is_not_made_is_named(
     hostile: Path, tmp_path: Path, evalkit: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     from hostile_engine import Hostile
 
     from evalkit.engines import Environment
@@ -163,8 +177,6 @@ def test_an_environment_that_is_not_made_is_named(
 def test_the_reference_clip_is_the_voice_where_a_voice_is_a_clip(
     hostile: Path, tmp_path: Path, evalkit: Call, monkeypatch: pytest.MonkeyPatch, is_clip: bool, status: int
 ) -> None:
-    from dataclasses import replace
-
     import soundfile
     from hostile_engine import Hostile
 
@@ -184,6 +196,98 @@ def test_the_reference_clip_is_the_voice_where_a_voice_is_a_clip(
         assert "The engine 'hostile' needs a voice, any file: name it with --voice." in done.output
     else:
         assert open_run(only_run(tmp_path / "runs")).manifest()["voice"]["name"] == "clip.wav"
+
+
+@pytest.mark.parametrize(
+    ("engine", "arguments", "sentence"),
+    [
+        ("espeak-ng", ["--voice", "en-gb"], "copies no voice: name one of its own with --set voice=NAME"),
+        ("espeak-ng", ["--voice-text", "Hello."], "'espeak-ng' is given none: leave it out."),
+        ("flite", ["--voice", ""], "--voice '' names no voice: name one, or leave it out"),
+        ("command: {say}", ["--voice-text", "Hello."], "leave it out, or name the voice with --voice"),
+        ("command: {say}", ["--voice", "bob"], "This command takes no voice"),
+        ("audio: {clips}", ["--latency"], "so there is no latency to measure: leave --latency out"),
+    ],
+)
+def test_what_an_engine_without_weights_does_not_take(
+    tmp_path: Path, evalkit: Call, engine: str, arguments: list[str], sentence: str
+) -> None:
+    program = engine.partition(":")[0]
+    if program not in ("command", "audio") and shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    (tmp_path / "s0.wav").write_bytes(wav_of(1.0))
+    say = f"{sys.executable} {saying(tmp_path)} {{text}} {{wav}}"
+    done = evalkit(
+        *("run", "--engine", engine.replace("{say}", say).replace("{clips}", str(tmp_path)), *arguments),
+        *("--suite", suite(tmp_path, ("one",)), "--metrics", QUICK, "--out", tmp_path / "runs"),
+    )
+    assert done.exit_code == 2 and sentence in done.output, done.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_another_start_may_not_meet_again_is_tried_again_and_nothing_else(tmp_path: Path, evalkit: Call) -> None:
+    calls = tmp_path / "calls"
+    script = saying(
+        tmp_path,
+        f"open({str(calls)!r}, 'a').write(sys.argv[1] + ';')\n"
+        f"if sys.argv[1] == 'two' and not os.path.exists({str(tmp_path / 'mended')!r}):\n    os.kill(os.getpid(), 9)\n"
+        "if sys.argv[1] == 'three':\n    sys.exit(1)\n",
+    )
+    base = (
+        *("run", "--engine", f"command: {sys.executable} {script} {{text}} {{wav}}", "--metrics", QUICK),
+        *("--suite", suite(tmp_path, ("one", "two", "three")), "--out", tmp_path / "runs"),
+    )
+    found = []
+    for mended in (False, False, True, True):
+        if mended:
+            (tmp_path / "mended").touch()
+        calls.unlink(missing_ok=True)
+        assert evalkit(*base).exit_code == 3
+        run = open_run(only_run(tmp_path / "runs"))
+        rows = {row["item"]: row for row in read_scores(run.scores_path)}
+        assert len(UtteranceLog(run.log_path).rows) == len(rows) == 3
+        assert run.summary()["coverage"]["ok"] == sum(row["status"] == "ok" for row in rows.values())
+        spoken = [text for text in calls.read_text().split(";")[1:] if text]  # the first is the test sentence
+        found.append(([rows[f"s{n}"]["status"] for n in range(3)], sorted(spoken), rows["s0"]["total_s"]))
+    time = found[0][2]
+    assert found == [
+        (["ok", "crashed", "failed"], ["one", "three", "two"], time),
+        (["ok", "crashed", "failed"], ["two"], time),
+        (["ok", "ok", "failed"], ["two"], time),
+        (["ok", "ok", "failed"], [], time),
+    ]
+
+
+def test_a_server_that_dies_ends_the_run_which_goes_on_later(
+    tmp_path: Path, evalkit: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Http, "spec", replace(Http.spec, max_batch=2))
+    texts = suite(tmp_path, ("one", "two of them", "three of them now", "four of them, in the end"))
+    with speech_server() as first:
+        address = first.address
+        base = ("run", "--engine", address, "--suite", texts, "--metrics", QUICK, "--out", tmp_path / "runs")
+        first.replies = [*[first.usual] * 3, leave]
+        done = evalkit(*base)
+    assert done.exit_code == 2 and "Nothing answers at" in done.output, done.output
+    with speech_server(int(address.rpartition(":")[2])) as second:
+        assert evalkit(*base).exit_code == 0
+        assert sorted(body["input"] for body in second.bodies[1:]) == ["one", "two of them"]
+
+
+def wav_of(seconds: float) -> bytes:
+    return wav(tone(seconds))
+
+
+def saying(folder: Path, first: str = "") -> Path:
+    """A program that speaks for a second, after what it does `first`."""
+    script = folder / "say.py"
+    script.write_text(
+        f"import os, sys, wave\n{first}"
+        "with wave.open(sys.argv[2], 'wb') as file:\n"
+        "    file.setparams((1, 2, 8000, 0, 'NONE', ''))\n"
+        "    file.writeframes(bytes(range(1, 251)) * 64)\n"
+    )
+    return script
 
 
 def test_how_a_program_is_run_is_no_part_of_what_is_measured(tmp_path: Path, evalkit: Call) -> None:

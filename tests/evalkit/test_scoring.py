@@ -16,12 +16,13 @@ from evalkit.pipeline.execute import made_ahead
 from evalkit.pipeline.judges import Choice, passports
 from evalkit.pipeline.plan import Utterance
 from evalkit.pipeline.resampling import DESCRIPTION, resample_on_device
-from evalkit.pipeline.score_cache import ScoreCache, cache_path
+from evalkit.pipeline.score_cache import ScoreCache, cache_path, clip_key
 from evalkit.pipeline.scoring import Scorer
 from evalkit.pipeline.sources import Clip, FileSource
 from evalkit.suites import Item
-from metrics import ClipBatch, ClipInfo, Column, MetricSpec, Passport, Scores
+from metrics import ClipBatch, ClipInfo, Column, Entity, MetricSpec, Passport, Scores
 from metrics.recordings import resample
+from metrics.wer_pocketsphinx import PocketsphinxWer
 
 RATE = 16000
 
@@ -96,6 +97,26 @@ def test_the_same_audio_is_scored_once_and_every_other_thing_anew(tmp_path: Path
     assert compared.scored == ["c0"], "another reference, which this metric looks at"
     score(tuned := Peak(threshold=0.5), audio, info, path)
     assert tuned.scored == ["c0", "c1", "c2"], "another passport"
+
+
+def test_what_only_a_column_needs_is_in_the_key_too(tmp_path: Path) -> None:
+    reference = tmp_path / "reference.wav"
+    soundfile.write(reference, clips(1)[0].numpy(), RATE)
+    plain = ClipInfo("c", text="Call Asha.")
+    named = replace(plain, entities=(Entity("Asha", ("AA1 SH AA0",)),))
+    spelled = replace(plain, entities=(Entity("Asha", ("AA1 SH AA0",), spellings=("Aasha",)),))
+    wer = PocketsphinxWer()  # needs the text; its column entity_wer the entities, and an accepted spelling changes all
+    assert len({clip_key("metric", "audio", wer, info) for info in (plain, named, spelled)}) == 3
+    assert clip_key("metric", "audio", wer, replace(plain, reference=(reference,))) == clip_key(
+        "metric", "audio", wer, plain
+    ), "a reference, which it does not look at"
+
+    for need, other in (("reference", {"reference": (reference,)}), ("phonemes", {"phonemes": "AA1"})):
+        metric = Peak()
+        column = replace(Peak.spec.columns[0], needs=frozenset({need}))  # type: ignore[arg-type]
+        metric.spec = replace(Peak.spec, needs=frozenset(), columns=(column,))
+        keys = {clip_key("metric", "audio", metric, info) for info in (plain, replace(plain, **other))}  # type: ignore[arg-type]
+        assert len(keys) == 2, need
 
 
 def test_refusals_are_kept_and_faults_are_not(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evalkit.decisions.differences import FEWEST
+from evalkit.decisions.intervals import FEWEST
 from evalkit.decisions.scores import Meaning, Scores
 from evalkit.decisions.select.measure import Measure, find_measure, on_items
 from evalkit.decisions.select.pareto import front

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, t
 
-from evalkit.decisions.statistics import SEED, by_item, mean_interval, ratio_interval
+from evalkit.decisions.intervals import SEED
+from evalkit.decisions.statistics import by_item, mean_interval, ratio_interval
 
 
 def items(values: np.ndarray) -> dict[str, float]:

@@ -281,3 +281,10 @@ def test_the_json_schemas_can_be_printed() -> None:
     assert set(schemas) == {"suite.toml", "items.jsonl", "lexicon.jsonl"}
     assert schemas["items.jsonl"]["additionalProperties"] is False
     assert schemas["lexicon.jsonl"]["required"] == ["spelling", "language", "kind", "accepted"]
+
+
+@pytest.mark.parametrize("line", [r'{"id": "a", "text": "x \ud83d"}', r'{"id": "a", "text": "x", "\udc00": 1}'])
+def test_half_a_character_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "items.jsonl").write_text(line)
+    with pytest.raises(EvalkitError, match=r"items\.jsonl, line 1: \\ud[8c][03][0d] is half of a character"):
+        load_suite(str(tmp_path / "items.jsonl"))

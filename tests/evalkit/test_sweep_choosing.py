@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from evalkit.decisions.differences import FEWEST
+from evalkit.decisions.intervals import FEWEST
 from evalkit.decisions.scores import Meaning, Scores
 from evalkit.decisions.sweep.advice import advise, caution
 from evalkit.decisions.sweep.axes import Axis

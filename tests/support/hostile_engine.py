@@ -15,6 +15,7 @@ from torch import Tensor
 
 from evalkit.checkpoints import fingerprint
 from evalkit.engines import Asset, EngineSpec, Environment, Layout, Option, Request, Setup, Speech, Voice
+from evalkit.engines.base import EngineGoneError, StreamError
 from evalkit.errors import EvalkitError
 
 
@@ -69,6 +70,9 @@ class Hostile:
         ]
 
     def stream(self, request: Request) -> Iterator[Tensor]:
+        while request.text in ("drip", "flood"):  # without end
+            time.sleep(0.1 if request.text == "drip" else 0)
+            yield torch.ones(100)
         for chunk in self._tone(request).split(1000):
             self._suffer(request.text, 1)
             yield chunk
@@ -89,6 +93,10 @@ class Hostile:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hang":
                 time.sleep(3600)
+            case "gone":
+                raise EngineGoneError("nobody is there")
+            case "broken":
+                raise StreamError("truncated", "no end in sight")
             case "raise":
                 raise ValueError("no such sound")
             case "big" if together > 1:

@@ -77,12 +77,18 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def ok(data: bytes) -> Reply:
-    return lambda handler: handler.whole(data)
+def ok(data: bytes, kind: str = "audio/wav") -> Reply:
+    return lambda handler: handler.whole(data, kind=kind)
 
 
 def status(code: int, data: bytes = b"{}", **headers: str) -> Reply:
     return lambda handler: handler.whole(data, code, "application/json", **headers)
+
+
+def leave(handler: Handler) -> None:
+    """Give no answer, and take no more questions."""
+    handler.server.server_close()
+    handler.close_connection = True
 
 
 @dataclass
@@ -108,8 +114,8 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def speech_server() -> Iterator[Seen]:
-    server = _Server(("127.0.0.1", 0), Handler)
+def speech_server(port: int = 0) -> Iterator[Seen]:
+    server = _Server(("127.0.0.1", port), Handler)
     server.seen = Seen(ok(wav(tone())), address=f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from evalkit.decisions.statistics import Interval
+from evalkit.decisions.intervals import Interval
 
 Result = Literal["pass", "blocked", "undecided", "skipped"]
 Kind = Literal["coverage", "absolute", "relative", "tag", "item", "passport"]

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
-from evalkit.decisions.differences import FEWEST, POWER, Paired
+from evalkit.decisions.differences import POWER, Paired
 from evalkit.decisions.gate.figures import Measured, difference
 from evalkit.decisions.gate.lost import Lost
 from evalkit.decisions.gate.outcome import TOLERANCE, Outcome, Result, counted, written
 from evalkit.decisions.gate.schema import Relative
+from evalkit.decisions.intervals import FEWEST
 from evalkit.decisions.scores import Meaning
 from evalkit.errors import EvalkitError
 

@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from evalkit.decisions.answers import Better
-from evalkit.decisions.differences import FEWEST, LEVELS, Paired, paired, paired_ratio
+from evalkit.decisions.differences import LEVELS, Paired, paired, paired_ratio
+from evalkit.decisions.intervals import FEWEST
 from evalkit.decisions.scores import Scores
 from evalkit.decisions.statistics import by_item, mean_interval, ratio_interval
 from evalkit.decisions.summary import CORPUS

@@ -96,7 +96,7 @@ def rank_references(clips: Path, options: Options, announce: Announce = quietly)
     else:
         notices.append("How alike the clips are was not measured: it takes a judge of speakers, and 2 to 20 clips.")
     chosen = replace(options, metrics=tuple(metrics), reference=None, baseline=None)
-    finished = score_files(f"{clips.resolve().stem}-references", planned, content, chosen, announce)
+    finished = score_files(f"{clips.resolve().name}-references", planned, content, chosen, announce)
     scores = open_scores(finished.folder.path)
     sources = {utterance.id: utterance.source for utterance in planned}
     found = sorted((_clip(row, sources[row["utterance"]]) for row in scores.rows), key=_order)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.decisions.statistics import SEED
+from evalkit.decisions.intervals import SEED
 from evalkit.diagnostics.training import manifest
 from evalkit.diagnostics.training.dropping import Dropping
 from evalkit.diagnostics.training.published import UNSEEN_SIMILARITY, UNSEEN_STATED

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.decisions.statistics import RESAMPLES, SEED
+from evalkit.decisions.intervals import RESAMPLES, SEED
 from evalkit.diagnostics.training.published import ABOUT_GAIN_DB, COLLAPSE_DB, Zone
 from evalkit.diagnostics.training.rows import Floats
 

@@ -35,6 +35,7 @@ class Audio:
         front_end="unknown: the clips were made elsewhere",
         options={"folder": FOLDER},
         batch_exact=True,
+        timed=False,
         weights="none",
         argument="folder",
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from evalkit.checkpoints.safe_keys import shown
 from evalkit.engines.base import EngineSpec, Example, Request, Setup, Speech, Voice
+from evalkit.engines.command.naming import named_contents
 from evalkit.engines.command.process import Programs
 from evalkit.engines.command.speaking import JOBS, TIME_LIMIT, Call, Outcome, speak, speak_all
 from evalkit.engines.command.template import EXAMPLE, Template, parse_template
@@ -70,7 +71,12 @@ class Command:
         self._cwd = os.getcwd()
         self._time_limit, self._jobs = float(options["time_limit"]), int(options["jobs"])
         self._program = _find_program(template, self._cwd)
-        self._identity = _identity(text, template, self._program, self._cwd)
+        self._identity = {
+            "template": text,
+            "program": Path(self._program).name,
+            "sha256": sha256_file(Path(self._program)),
+            **named_contents(template, {"cwd": self._cwd}),
+        }
         self._template = template
         self.spec = replace(self.spec, stochastic="seed" in template.used, needs_voice="voice" in template.used)
         if not self.spec.needs_voice:
@@ -78,7 +84,7 @@ class Command:
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """The template, the program's name, sha256 of its file and of every file that the template names."""
+        """The template, the program's name, sha256 of its file and of every file and folder that the template names."""
         return self._identity
 
     def load(self, weights: Mapping[str, Tensor]) -> str:
@@ -89,7 +95,8 @@ class Command:
 
     def prepare_voice(self, reference: Path, text: str | None) -> Voice:
         """A file, or a name that the program knows. Raises EvalkitError if the program does not speak with it."""
-        if "voice" not in self._prepared().used:
+        template = self._prepared()
+        if "voice" not in template.used:
             raise EvalkitError("This command takes no voice: put {voice} where the program expects it.")
         if reference.is_file():
             voice = Voice(reference.stem, sha256_file(reference), os.path.abspath(reference))
@@ -98,12 +105,14 @@ class Command:
                 f"There is no voice file {reference}: check the path, or give a name without '/' and '.'."
             )
         else:
-            voice = Voice(str(reference), digest({"voice": str(reference)}), str(reference))
+            name = str(reference)
+            files = named_contents(template, {"cwd": self._cwd, "voice": name}, needed="voice")
+            voice = Voice(name, digest({"voice": name, **files}), name)
         self._try(voice)
         return voice
 
     def synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
-        """Speak, `jobs` sentences at once. Raises EvalkitError only without a command."""
+        """Speak, `jobs` sentences at once. Raises EvalkitError without a command, and where no program can be run."""
         self._prepared()
         return speak_all(requests, self._speak, self._jobs, self._programs.stop)
 
@@ -177,16 +186,6 @@ def _find_program(template: Template, cwd: str) -> str:
             f"There is no program '{shown(named)}' to run: install it, or write its path, with {{cwd}} for this folder."
         )
     return os.path.abspath(found)
-
-
-def _identity(text: str, template: Template, program: str, cwd: str) -> dict[str, str]:
-    identity = {"template": text, "program": Path(program).name, "sha256": sha256_file(Path(program))}
-    for word in template.words[1:]:
-        if {name for _, name in word} <= {"", "cwd"}:  # a script, a model: they decide what is heard
-            path = Path("".join(literal + (cwd if name else "") for literal, name in word))
-            if path.is_absolute() and path.is_file():
-                identity[f"sha256 of {path.name}"] = sha256_file(path)
-    return identity
 
 
 _HUM = """import math, random, struct, sys, wave

@@ -79,7 +79,7 @@ class InstalledProgram:
         raise EvalkitError(f"The engine '{self.spec.name}' copies no voice: name one of its own with --set voice=NAME.")
 
     def synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
-        """Speak, `jobs` sentences at once. Raises EvalkitError only if it was not set up."""
+        """Speak, `jobs` sentences at once. Raises EvalkitError if it was not set up, or no program can be run."""
         if not self.path:
             raise EvalkitError(f"The engine '{self.spec.name}' has no program yet: call set_up first.")
         return speak_all(requests, self._speak, int(self._options["jobs"]), self._programs.stop)

@@ -12,6 +12,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from evalkit.engines.command.watcher import Watcher
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -23,12 +25,16 @@ class Finished:
 
 
 class Programs:
-    """Programs that run now. Safe to use from several threads; `stop` ends them all from any thread."""
+    """Programs that run now. Safe to use from several threads; `stop` ends them all from any thread.
+
+    A `Watcher` ends what a kill -9 of this process would leave.
+    """
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._stops = 0
+        self._watcher = Watcher()
 
     def run(
         self, argv: Sequence[str], folder: Path, stdin: Path | None, stdout: Path, stderr: Path, time_limit: float
@@ -42,12 +48,14 @@ class Programs:
             given = files.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
             out, err = (files.enter_context(path.open("wb")) for path in (stdout, stderr))
             stops = self._stops
+            self._watcher.start()
             started = time.perf_counter()
             process = subprocess.Popen(argv, cwd=folder, stdin=given, stdout=out, stderr=err, start_new_session=True)
             expired = threading.Event()
             try:
                 with self._lock:
                     self._running.add(process)
+                    self._watcher.add(process.pid)
                     if self._stops != stops:  # it was being started meanwhile, and so nobody saw it
                         _kill(process)
                 # A wait with a limit would look only twenty times a second, and that would be in every timing.
@@ -64,6 +72,7 @@ class Programs:
                 process.wait()
                 with self._lock:
                     self._running.discard(process)
+                    self._watcher.remove(process.pid)
 
     def stop(self) -> None:
         with self._lock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from evalkit.checkpoints.safe_keys import shown
 from evalkit.engines.audio.reading import LARGEST, read_clip
-from evalkit.engines.base import Request, Speech, Status
+from evalkit.engines.base import EngineGoneError, Request, Speech, Status
 from evalkit.engines.command.process import Finished, Programs
+from evalkit.engines.temporary import temporary_folder
 from evalkit.errors import EvalkitError
 from metrics.options import Option
 
@@ -65,18 +65,24 @@ class Outcome:
 
 
 def speak(programs: Programs, request: Request, make_call: MakeCall, time_limit: float) -> Outcome:
-    """Run the program in a fresh folder and read what it wrote. Never raises for what the program does wrong."""
+    """Run the program in a fresh folder and read what it wrote. Never raises for what the program does wrong.
+
+    Raises EngineGoneError where no program can be run: no room on the disk, no process left, the program is gone.
+    """
     if not request.text.strip():
         return Outcome(status="empty_text", reason="There is nothing to read in this text.")
     try:
-        with tempfile.TemporaryDirectory(prefix="evalkit-speech-", ignore_cleanup_errors=True) as outer:
-            return _speak(programs, request, make_call, time_limit, Path(outer))
+        with temporary_folder() as outer:
+            return _speak(programs, request, make_call, time_limit, outer)
     except EvalkitError as error:
         return Outcome(status="failed", reason=str(error))
-    except (OSError, ValueError) as error:  # ValueError: a zero byte or a lone surrogate in the text
-        too_long = isinstance(error, OSError) and error.errno == errno.E2BIG
-        reason = f"The program could not be run: {shown(error, SAID)}."
-        return Outcome(status="too_long" if too_long else "failed", reason=reason)
+    except ValueError as error:  # a zero byte or a lone surrogate in the text
+        return Outcome(status="failed", reason=f"The program could not be run: {shown(error, SAID)}.")
+    except OSError as error:
+        said = f"The program could not be run: {shown(error, SAID)}"
+        if error.errno == errno.E2BIG:
+            return Outcome(status="too_long", reason=f"{said}.")
+        raise EngineGoneError(f"{said}: mend that, then give the same command again.") from error
 
 
 def _speak(programs: Programs, request: Request, make_call: MakeCall, time_limit: float, outer: Path) -> Outcome:
@@ -103,9 +109,10 @@ def _problem(finished: Finished, time_limit: float, stderr: Path) -> Outcome | N
     if finished.timed_out:
         return Outcome(status="timed_out", reason=f"The program took longer than {time_limit:g} s and was killed.")
     if finished.exit_status:
-        how = f"status {finished.exit_status}" if finished.exit_status > 0 else f"signal {-finished.exit_status}"
+        killed = finished.exit_status < 0
+        how = f"signal {-finished.exit_status}" if killed else f"status {finished.exit_status}"
         reason = f"The program ended with {how}: {last_line(stderr) or 'it said nothing on stderr'}"
-        return Outcome(status="failed", reason=reason)
+        return Outcome(status="crashed" if killed else "failed", reason=reason)
     return None
 
 

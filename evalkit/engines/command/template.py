@@ -23,11 +23,14 @@ PLACEHOLDERS: Mapping[str, str] = {
 }
 
 
+Word = tuple[tuple[str, str], ...]  # rows of (literal text, placeholder or "")
+
+
 @dataclass(frozen=True)
 class Template:
-    """A command as words; each is a row of (literal text, placeholder or "")."""
+    """A command as words."""
 
-    words: tuple[tuple[tuple[str, str], ...], ...]
+    words: tuple[Word, ...]
 
     @property
     def used(self) -> frozenset[str]:
@@ -52,7 +55,7 @@ def parse_template(text: str) -> Template:
     return Template(tuple(_parse_word(word) for word in words))
 
 
-def _parse_word(word: str) -> tuple[tuple[str, str], ...]:
+def _parse_word(word: str) -> Word:
     try:
         parts = list(string.Formatter().parse(word))
     except ValueError as error:

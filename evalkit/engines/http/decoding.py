@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from torch import Tensor
 
-from evalkit.engines.audio.reading import WavHeader, from_pcm16, read_clip, wav_header
+from evalkit.checkpoints.safe_keys import shown
+from evalkit.engines.audio.reading import WavHeader, check_rate, from_pcm16, read_clip, wav_header
 from evalkit.errors import EvalkitError
+
+SAID = 200  # characters of a server's message in a sentence
+HEAD = 16  # bytes by which what is no PCM is told from PCM
+_CONTAINERS = {b"RIFF": "a WAV", b"ID3": "an MP3", b"OggS": "an Ogg file", b"fLaC": "a FLAC file"}
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a body that begins so is JSON, HTML or a sentence: UTF-8 without control characters, and no WAV.
+
+    PCM hardly ever is: eight samples would all have to be loud.
+    """
+    if head.startswith(b"RIFF"):
+        return False
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head[:HEAD])  # a character may be cut
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(letter.isprintable() or letter in "\t\r\n" for letter in text)
 
 
 class Decoder:
     """Bytes in, mono float32 [samples] out. rate: Hz, known after the first chunk.
 
     form: "pcm", little-endian 16 bit of one channel at pcm_rate, or "wav"; a WAV of another encoding than 16 bit comes
-    as one chunk at the end. Raises EvalkitError for what is not audio and for a WAV cut short.
+    as one chunk at the end. Raises EvalkitError for what is not audio, for a WAV where PCM was asked for, and for a WAV
+    cut short.
     """
 
     def __init__(self, form: str, pcm_rate: int) -> None:
@@ -23,7 +45,7 @@ class Decoder:
 
     def chunks(self, pieces: Iterable[bytes]) -> Iterator[Tensor]:
         """Chunks with at least one sample each."""
-        iterator = iter(pieces)
+        iterator = _checked(iter(pieces), "wav" if self._wav else "pcm")
         if not self._wav:
             yield from self._samples(iterator, b"", 1, None)
             return
@@ -40,6 +62,7 @@ class Decoder:
             audio, self.rate = read_clip(head + b"".join(iterator))
             yield audio
             return
+        check_rate(header.rate)
         self.rate = header.rate
         yield from self._samples(iterator, head[header.start :], header.channels, header.size)
 
@@ -61,3 +84,18 @@ class Decoder:
             raise EvalkitError(f"The audio is cut short: {len(rest)} bytes are left over at its end.")
         if not got:
             raise EvalkitError("The audio holds no samples.")
+
+
+def _checked(pieces: Iterator[bytes], asked_for: str) -> Iterator[bytes]:
+    """The same body. Raises EvalkitError if it begins as text, or as another format where PCM was asked for, which
+    would be heard as noise."""
+    head = b""
+    while len(head) < HEAD and (piece := next(pieces, b"")):
+        head += piece
+    if is_text(head) and (asked_for == "wav" or head.startswith((b"{", b"<"))):
+        raise EvalkitError(f"The server sent text instead of audio: {shown(head.decode('utf-8', 'replace'), SAID)}")
+    if asked_for == "pcm":
+        for magic, name in _CONTAINERS.items():
+            if head.startswith(magic):
+                raise EvalkitError(f"The server sent {name} instead of PCM: let it send what it was asked for.")
+    return chain([head], pieces)

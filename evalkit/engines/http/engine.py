@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evalkit.engines.base import EngineSpec, Request, Setup, Speech, Voice
+from evalkit.engines.base import EngineSpec, Request, Setup, Speech, StreamError, Voice
 from evalkit.engines.command.speaking import JOBS, speak_all
 from evalkit.engines.http.decoding import Decoder
 from evalkit.engines.http.exchange import Answer, AnswerError, Exchanges
@@ -104,7 +104,7 @@ class Http:
         raise EvalkitError("The engine 'http' sends no clip: name one of the server's voices with --set voice=NAME.")
 
     def synthesize(self, requests: Sequence[Request]) -> Sequence[Speech]:
-        """Speak, `jobs` sentences at once. Raises EvalkitError only if it was not set up."""
+        """Speak, `jobs` sentences at once. Raises EvalkitError if it was not set up, or the server is gone."""
         self._prepared()
         self._exchanges.stopped.clear()
         return speak_all(requests, self._speak, int(self._options["jobs"]), self._exchanges.stop)
@@ -123,7 +123,7 @@ class Http:
                         raise AnswerError("failed", self._other_rate(decoder.rate))
                     yield chunk.to(self.device)
         except AnswerError as error:
-            raise EvalkitError(error.reason) from error
+            raise StreamError(error.status, error.reason) from error
 
     def close(self) -> None:
         self._exchanges.stop()

@@ -14,11 +14,11 @@ from email.utils import parsedate_to_datetime
 
 from evalkit.checkpoints.safe_keys import shown
 from evalkit.engines.audio.reading import LARGEST
-from evalkit.engines.base import Status
+from evalkit.engines.base import EngineGoneError, Status
+from evalkit.engines.http.decoding import HEAD, SAID, is_text
 from evalkit.engines.http.server import Server
 
 BUSY = (429, 503)
-SAID = 200  # characters of a server's message in a sentence
 ERROR_BYTES = 2**16
 PIECE = 2**16
 
@@ -52,7 +52,7 @@ class Answer:
                 raise AnswerError("failed", f"The answer has more than {LARGEST} bytes.")
             yield piece
         if announced is not None and got < announced:
-            raise AnswerError("failed", f"The answer was cut short: {got} of {announced} bytes came.")
+            raise AnswerError("crashed", f"The answer was cut short: {got} of {announced} bytes came.")
 
 
 class Exchanges:
@@ -68,23 +68,28 @@ class Exchanges:
         """Send and yield the answer; all of it, reading included, has time_limit seconds.
 
         Redirections are not followed and proxies not used: the text and the key go to this server alone. Raises
-        AnswerError for everything that goes wrong, inside the `with` too.
+        AnswerError for everything that goes wrong, inside the `with` too, with the status "crashed" where the line
+        broke, and EngineGoneError where nobody is there to be asked.
         """
         expired = threading.Event()
         started = time.perf_counter()
         kind = http.client.HTTPSConnection if server.tls else http.client.HTTPConnection
         connection = kind(server.host, server.port, timeout=time_limit)
         try:
-            with self._connected(connection, expired, time_limit, started):
+            with self._connected(server, connection, expired, time_limit, started):
                 connection.request("POST", server.path, body, _headers(server))
                 with connection.getresponse() as response:
                     if response.status != 200:
                         raise _refusal(response, server)
+                    _check_kind(response, server)
                     yield Answer(response, started)
+            if expired.is_set():  # a body that ends with the line ends where the line was cut, and looks whole
+                raise TimeoutError
         except (OSError, http.client.HTTPException, ValueError) as error:
             if expired.is_set() or isinstance(error, TimeoutError):
                 raise AnswerError("timed_out", f"The server took longer than {time_limit:g} s.") from error
-            raise AnswerError("failed", _broken(error, server)) from error
+            lost = isinstance(error, OSError | http.client.IncompleteRead)
+            raise AnswerError("crashed" if lost else "failed", _broken(error, server)) from error
         except AnswerError as error:
             if expired.is_set():
                 raise AnswerError("timed_out", f"The server took longer than {time_limit:g} s.") from error
@@ -94,10 +99,21 @@ class Exchanges:
 
     @contextmanager
     def _connected(
-        self, connection: http.client.HTTPConnection, expired: threading.Event, time_limit: float, started: float
+        self,
+        server: Server,
+        connection: http.client.HTTPConnection,
+        expired: threading.Event,
+        time_limit: float,
+        started: float,
     ) -> Iterator[None]:
         """A timer cuts the line: a server that sends a byte now and then would never meet a socket's timeout."""
-        connection.connect()
+        try:
+            connection.connect()
+        except OSError as error:
+            raise EngineGoneError(
+                f"Nothing answers at {server.address} ({shown(error) or type(error).__name__}): start the server, or "
+                "check the address, and give the same command again."
+            ) from error
         line: socket.socket = connection.sock
 
         def cut() -> None:
@@ -134,8 +150,6 @@ def _headers(server: Server) -> dict[str, str]:
 
 
 def _broken(error: Exception, server: Server) -> str:
-    if isinstance(error, ConnectionRefusedError | socket.gaierror):
-        return f"Nothing answers at {server.address}: start the server, or check the address."
     if isinstance(error, http.client.IncompleteRead):
         return "The answer was cut short."
     return f"The connection to {server.address} broke ({shown(error) or type(error).__name__})."
@@ -147,12 +161,29 @@ def _refusal(response: http.client.HTTPResponse, server: Server) -> AnswerError:
         return AnswerError(
             "failed", f"The server sends on to {place}, which is not followed: give that address itself."
         )
+    reason = f"The server answered {response.status} {shown(response.reason)}: {_said(response, server)}"
+    if response.status in BUSY:
+        return AnswerError("timed_out", reason, _retry_after(response.getheader("Retry-After")))
+    return AnswerError("failed", reason)
+
+
+def _check_kind(response: http.client.HTTPResponse, server: Server) -> None:
+    """Raises AnswerError for a message that a server sends as if all were well.
+
+    What is called text and does not look like it is taken for audio: some frameworks call every body text/html.
+    """
+    kind = response.getheader("Content-Type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or kind.endswith("+json")
+    if is_json or (kind.startswith("text/") and is_text(response.peek(HEAD))):
+        raise AnswerError("failed", f"The server sent {shown(kind)} instead of audio: {_said(response, server)}")
+
+
+def _said(response: http.client.HTTPResponse, server: Server) -> str:
+    """The message in the body, fit for a sentence and without the key."""
     said = _message(response.read(ERROR_BYTES))
     if server.key:
         said = said.replace(server.key, "***")
-    reason = f"The server answered {response.status} {shown(response.reason)}: {shown(said, SAID) or 'no message'}"
-    retry_after = _retry_after(response.getheader("Retry-After")) if response.status in BUSY else None
-    return AnswerError("failed", reason, retry_after)
+    return shown(said, SAID) or "no message"
 
 
 def _message(body: bytes) -> str:
