@@ -261,7 +261,7 @@ def test_what_another_start_may_not_meet_again_is_tried_again_and_nothing_else(t
 def test_a_server_that_dies_ends_the_run_which_goes_on_later(
     tmp_path: Path, evalkit: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Http, "spec", replace(Http.spec, max_batch=2))
+    monkeypatch.setattr(Http, "spec", replace(Http.spec, max_batch=1))
     texts = suite(tmp_path, ("one", "two of them", "three of them now", "four of them, in the end"))
     with speech_server() as first:
         address = first.address

@@ -79,8 +79,8 @@ def test_is_caught(mutation: Mutation, voice: Callable[..., Tensor], monkeypatch
 
 
 def speech_half_a_frame_late(patch: pytest.MonkeyPatch) -> None:
-    inside = energy._inside
-    patch.setattr(energy, "_inside", lambda times, stretches: inside(times - 0.0125, stretches))
+    inside = energy.in_stretches
+    patch.setattr(energy, "in_stretches", lambda times, stretches: inside(times - 0.0125, stretches))
 
 
 def not_resampled_for_the_vad(patch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,7 @@ def status(code: int, data: bytes = b"{}", **headers: str) -> Reply:
 
 def leave(handler: Handler) -> None:
     """Give no answer, and take no more questions."""
+    handler.server.shutdown()  # while it waits for questions, a closed socket still takes them
     handler.server.server_close()
     handler.close_connection = True
 
