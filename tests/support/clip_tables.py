@@ -69,7 +69,7 @@ def clip(name: str, speaker: str = "anna", **others: Any) -> dict[str, Any]:
 def many(
     count: int, spread_db: float = 10.0, moves_db: float = 2.0, speaker: str = "anna", seed: int = 0, **others: Any
 ) -> list[dict[str, Any]]:
-    """Clips whose levels vary by spread_db within, and by moves_db between them; DNS-MOS by 0.3."""
+    """Clips whose levels vary by spread_db within, and by moves_db between them; DNS-MOS by 0.36."""
     rng = np.random.default_rng(seed)
     return [
         clip(
@@ -80,7 +80,7 @@ def many(
                 "energy_mean_db": float(-30 + moves_db * rng.standard_normal()),
                 "energy_std_db": float(spread_db + 0.5 * rng.standard_normal()),
                 "energy_active_frames": float(rng.integers(300, 700)),
-                "dnsmos_ovrl": float(3.6 + 0.3 * rng.standard_normal()),
+                "dnsmos_ovrl": float(3.6 + 0.36 * rng.standard_normal()),
             }
             | others,
         )
