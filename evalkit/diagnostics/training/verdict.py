@@ -94,8 +94,7 @@ def from_statistics(
     sure = zones is None or zones[place] >= SURE
     by_noise = place == "gain" and speech is not None and zone(speech.std_db) != "gain"
     contradicted = place == "gain" and _side(dnsmos_sd) == "lost"
-    doubtful = place == "undecided" or not sure or by_noise or contradicted
-    outcome: Outcome = "risk" if doubtful else place
+    outcome: Outcome = "risk" if place == "undecided" or not sure or by_noise or contradicted else place
     spread = f"an energy spread of {_db(energy_std_db)} dB{_interval(ci95)}"
     evidence = [_energy(energy_std_db, ci95, clips)]
     if zones is not None and resamples:
