@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,6 @@ def _audio(folder: Path, named: str) -> Path:
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The cells of each record, and the last of its lines. Raises EvalkitError for a quote that swallows records."""
-    csv.field_size_limit(LONGEST_CELL)
     taken: list[str] = []  # lines of the record that is being read
 
     def lines() -> Iterator[str]:
@@ -104,7 +104,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             taken.append(line)
             yield line
 
-    with open_text(path) as file:
+    with _long_cells(), open_text(path) as file:
         first = file.readline()
         file.seek(0)
         delimiter = max(",\t|;", key=first.count)
@@ -124,6 +124,16 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             begins = reader.line_num - len(taken) + 1
             raise EvalkitError(f"{path} line {begins} cannot be read as a line of a table ({error}).") from error
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """The limit is the whole process's: other tables are read with theirs."""
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _unquoted(cell: str) -> str:
