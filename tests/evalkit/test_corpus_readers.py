@@ -362,9 +362,11 @@ def test_a_text_between_quotes_may_span_lines(tmp_path: Path) -> None:
 def test_a_long_text_is_read_and_leaves_the_limit_of_other_tables_alone(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(f"path,text\na.wav,{200_000 * 'x'}\n")
     before = csv.field_size_limit()
-    (clip,) = open_corpus(tmp_path / "m.csv").clips()
-    assert clip.text is not None and len(clip.text) == 200_000 > before
-    assert csv.field_size_limit() == before
+    clips, others = open_corpus(tmp_path / "m.csv").clips(), open_corpus(tmp_path / "m.csv").clips()
+    for passing in (clips, others):
+        text = next(iter(passing)).text
+        assert text is not None and len(text) == 200_000 > before
+        assert csv.field_size_limit() == before, "while the pass is not over yet"
 
 
 def test_blanks_around_the_names_of_a_heading_are_not_part_of_them(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +103,14 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             taken.append(line)
             yield line
 
-    with _long_cells(), open_text(path) as file:
+    with open_text(path) as file:
         first = file.readline()
         file.seek(0)
         delimiter = max(",\t|;", key=first.count)
         plain = delimiter in "\t|"
         reader = csv.reader(lines(), delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL)
         try:
-            for cells in reader:
+            for cells in _records(reader):
                 if any(line.count(delimiter) >= first.count(delimiter) for line in taken[1:]):
                     begins, ends = reader.line_num - len(taken) + 1, reader.line_num
                     raise EvalkitError(
@@ -126,14 +125,17 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             raise EvalkitError(f"{path} line {begins} cannot be read as a line of a table ({error}).") from error
 
 
-@contextmanager
-def _long_cells() -> Iterator[None]:
-    """The limit is the whole process's: other tables are read with theirs."""
-    before = csv.field_size_limit(LONGEST_CELL)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+def _records(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    """What a csv.reader reads, with long cells. The limit is the whole process's: others find theirs in between."""
+    while True:
+        before = csv.field_size_limit(LONGEST_CELL)
+        try:
+            cells = next(lines, None)
+        finally:
+            csv.field_size_limit(before)
+        if cells is None:
+            return
+        yield cells
 
 
 def _unquoted(cell: str) -> str:
