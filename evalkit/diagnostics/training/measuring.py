@@ -36,7 +36,7 @@ COLUMNS = (
     *("f0_median_hz", "f0_range_st", "voiced_ratio"),
 )
 DETAILS = ("energy_active_frames", "energy_clip_db")  # of the metrics' details, kept as numbers
-MEASURES = (*COLUMNS, *DETAILS, "speech_s", *SPEECH)  # what a line of the log has of a clip, beside its passports'
+MEASURES = (*COLUMNS, *DETAILS, "speech_s", *SPEECH)  # what a line of the log has of a clip, beside its passports
 _CHECK_RATE = 16000  # Hz of what fingerprints and embeddings are made of
 
 # Seconds of audio that are gathered, put in order of length, and scored in batches of so many seconds.

@@ -92,10 +92,11 @@ def from_statistics(
         )
     place = zone(energy_std_db)
     sure = zones is None or zones[place] >= SURE
-    by_noise = place == "gain" and speech is not None and zone(speech.std_db) != "gain"
-    contradicted = place == "gain" and _side(dnsmos_sd) == "lost"
-    outcome: Outcome = "risk" if place == "undecided" or not sure or by_noise or contradicted else place
     spread = f"an energy spread of {_db(energy_std_db)} dB{_interval(ci95)}"
+    doubt = _doubt_of_gain(spread, dnsmos_sd, speech) if place == "gain" else None
+    if not sure:
+        doubt = _unsure(place, spread, zones or {})
+    outcome: Outcome = "risk" if place == "undecided" or doubt else place
     evidence = [_energy(energy_std_db, ci95, clips)]
     if zones is not None and resamples:
         evidence.append(_resampled(zones, resamples))
@@ -105,17 +106,9 @@ def from_statistics(
     evidence += [_record(), _own_test(), _definition()]
     if hours is not None and (outside := _hours(hours)):
         evidence.append(outside)
-    if not sure:
-        says = _unsure(place, spread, zones or {})
-    elif by_noise and speech is not None:
-        says = _by_noise(spread, speech)
-    elif contradicted and dnsmos_sd is not None:
-        says = _contradicted(spread, dnsmos_sd)
-    else:
-        says = _says(place, spread)
     return {
         "outcome": outcome,
-        "says": says if contradicted else says + _second(dnsmos_sd, place),
+        "says": (doubt or _says(place, spread)) + _second(dnsmos_sd, place),
         "probability": dict(zones) if zones is not None else None,
         "evidence": evidence,
         "advice": [],
@@ -161,19 +154,20 @@ def _unsure(place: Zone, spread: str, zones: Mapping[Zone, float]) -> str:
     return f"Risk: {spread} is too near a threshold to choose: of the resampled sets {', '.join(shares)}."
 
 
-def _by_noise(spread: str, speech: InSpeech) -> str:
-    return (
-        f"Risk: {spread} is about {GAIN_DB:g} dB or more only with the sound in pauses; in speech alone it is "
-        f"{_db(speech.std_db)} dB. Noise widens the figure, and is no variety of the speech."
-    )
-
-
-def _contradicted(spread: str, dnsmos_sd: float) -> str:
-    return (
-        f"Risk: {spread} is about {GAIN_DB:g} dB or more, but DNS-MOS contradicts: its spread of {dnsmos_sd:.2f} is "
-        "that of speakers that did not gain. Where the two contradicted each other in evalkit's own test, the "
-        "fine-tune got worse."
-    )
+def _doubt_of_gain(spread: str, dnsmos_sd: float | None, speech: InSpeech | None) -> str | None:
+    """Why a spread in the zone of gain promises none, in one or two sentences."""
+    if speech is not None and zone(speech.std_db) != "gain":
+        return (
+            f"Risk: {spread} is about {GAIN_DB:g} dB or more only with the sound in pauses; in speech alone it is "
+            f"{_db(speech.std_db)} dB. Noise widens the figure, and is no variety of the speech."
+        )
+    if _side(dnsmos_sd) == "lost":
+        return (
+            f"Risk: {spread} is about {GAIN_DB:g} dB or more, but DNS-MOS contradicts: its spread of {dnsmos_sd:.2f} "
+            "is that of speakers that did not gain. Where the two contradicted each other in evalkit's own test, the "
+            "fine-tune got worse."
+        )
+    return None
 
 
 def _second(dnsmos_sd: float | None, place: Zone) -> str:
